@@ -1,0 +1,12 @@
+"""The command line: `transload ...`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command in sys.argv; exits 0 all well, 1 something is failed or held, 2 config or call wrong, 3 ledger away."""
+    from transload.cli.base import application
+
+    sys.exit(application(sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""The commands about the config: init, check, test, schema."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transload.cli.base import (
+    UNWELL,
+    WELL,
+    WRONG,
+    ConfigOption,
+    JsonOption,
+    app,
+    connecting,
+    counted,
+    fault_line,
+    known_remote,
+    load,
+    say,
+    show_json,
+    warn,
+)
+from transload.errors import ConfigError, TransloadError
+
+if TYPE_CHECKING:
+    from transload.config import Config
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; here by default.")] = Path()) -> int:
+    """Write a transload.toml to begin with.
+
+    It has a route between two folders that works at once, and examples of every kind of remote. Overwrites nothing.
+    """
+    target = folder / "transload.toml"
+    text = resources.files("transload.cli").joinpath("starter.toml").read_text("utf-8")
+    try:
+        (folder / "inbox").mkdir(parents=True, exist_ok=True)
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{target} is there already: nothing was written; edit it, or name another folder") from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename or target} cannot be written: {error.strerror}") from error
+    say(f"{target} is written, with a route from {folder / 'inbox'} to {folder / 'archive'}")
+    where = "" if folder == Path() else f"cd {folder}; "
+    for command, meaning in _NEXT:
+        say(f"  {where + command:<32} {meaning}")
+    return WELL
+
+
+_NEXT = (
+    ("cp FILE inbox/", "give it something to move"),
+    ("transload plan", "what would be done now"),
+    ("transload run", "do it, once"),
+    ("transload ls", "what arrived"),
+    ("transload up", "go on for ever"),
+)
+
+
+@app.command()
+def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
+    """Find every fault of the config at once.
+
+    Each with its line, its key, and what to write instead. Connects to nothing.
+    """
+    from transload.config import check as faults_of
+    from transload.config import default_path
+
+    faults = faults_of(config)
+    if as_json:
+        show_json([{"key": one.key, "fault": one.fault, "hint": one.hint, "line": one.line} for one in faults])
+    elif faults:
+        for one in faults:
+            warn(fault_line(config, one))
+    else:
+        found = load(config)
+        say(f"{config or default_path()}: no faults, {counted(len(found.remotes), 'remote')}, {counted(len(found.routes), 'route')}")
+    return WRONG if faults else WELL
+
+
+@app.command("test")
+def try_out(
+    remote: Annotated[str, typer.Argument(metavar="REMOTE", help="The remote's name in the config.")],
+    config: ConfigOption = None,
+    *,
+    pin: Annotated[bool, typer.Option("--pin", help="Show the server's host key, and the line for the config that pins it.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Try a remote out.
+
+    Connects, logs in, and lists; where files can be delivered, writes a probe, reads it back and removes it. Says what
+    failed and what to try.
+    """
+    loaded = load(config)
+    known_remote(loaded, remote)
+    if pin:
+        return _pin(loaded, remote)
+    return _tried(loaded, remote, as_json=as_json)
+
+
+def _tried(config: Config, name: str, *, as_json: bool) -> int:
+    from transload.probe import probe
+
+    documents, well = [], True
+    with connecting(config) as opened:
+        for one in probe(config, name, opened):
+            well = well and one.well
+            documents.append({"what": one.what, "well": one.well, "told": one.told, "hint": one.hint})
+            if one.well and not as_json:
+                say(f"{name}: {one.what}: {one.told}")
+            elif not as_json:
+                warn(f"{name}: {one.what}: failed: {one.told}" + (f" ({one.hint})" if one.hint else ""))
+    if as_json:
+        show_json({"remote": name, "well": well, "tried": documents})
+    elif well:
+        say(f"{name}: all is well")
+    return WELL if well else UNWELL
+
+
+def _pin(config: Config, name: str) -> int:
+    remote: Any = config.remotes[name]
+    if remote.kind != "sftp":
+        raise ConfigError(f'--pin is for remotes of kind "sftp"; "{name}" is of kind "{remote.kind}"')
+    from transload.remotes.sftp import host_key_of
+
+    try:
+        line = host_key_of(remote)
+    except TransloadError as error:
+        warn(f"{name}: the host key could not be had: {error}")
+        return UNWELL
+    say(f"# compare this with what the other side tells you by another way, then write it below [remotes.{name}]:")
+    say(f'host_key = "{line}"')
+    return WELL
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    from transload.config import schema as whole
+
+    show_json(whole())
+    return WELL

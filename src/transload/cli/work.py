@@ -1,0 +1,181 @@
+"""The commands that move files: run, up."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from transload.cli.base import ConfigOption, JsonOption, RouteNames, Stopped, app, chosen, counted, load, say, show_json, warn
+from transload.errors import ConfigError
+from transload.units import show_duration, show_size
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from transload.app import Transload
+    from transload.config import Config
+    from transload.summary import RouteSummary, Summary
+
+_SHOWN = 20
+_PARTS = ("worker",)
+
+
+@app.command()
+def run(routes: RouteNames = None, config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
+    """Fetch and deliver once what is new.
+
+    Looks once at the source of each route, fetches and delivers in parallel what is new and what was left over, and says
+    what was done. Exits 1 while any file of these routes is failed, quarantined or held. Beside a running `transload up`
+    it hands over to that one, and waits. Ctrl-C and SIGTERM finish what is in hand or put it back (130, 143).
+    """
+    from transload.app import Transload
+    from transload.cli.progress import Progress
+
+    loaded = load(config)
+    copies = max((len(route.to) for route in chosen(loaded, routes)), default=1)
+    progress = Progress(quiet=as_json, copies=copies)
+    with _logged(loaded):
+        with _stopped_by_signals(), progress, Transload(loaded, told=progress.told) as transload:
+            try:
+                summary = transload.run(*(routes or []))
+            except Stopped:
+                warn("stopping: what is in hand is finished or put back")
+                raise
+        _note(summary)
+    if as_json:
+        show_json(summary.document())
+    else:
+        _show(summary, loaded)
+    return summary.exit_code
+
+
+@app.command()
+def up(
+    only: Annotated[str, typer.Option(metavar="PARTS", help=f"Which parts, with commas: {', '.join(_PARTS)}.")] = ",".join(_PARTS),
+    config: ConfigOption = None,
+) -> int:
+    """Run all routes for ever, each when it is due.
+
+    Ends at SIGTERM or Ctrl-C, with what is in hand finished or put back. SIGHUP reloads the config: all of it or, where
+    it has a fault, nothing. Logs to the files of the config, and in plain lines to standard output.
+    """
+    from transload import log
+    from transload.app import Transload
+
+    unknown = sorted({part.strip() for part in only.split(",")} - set(_PARTS))
+    if unknown:
+        raise ConfigError(f'--only: there is no part "{unknown[0]}"; this version has {", ".join(_PARTS)}')
+    loaded = load(config)
+    with _logged(loaded, sys.stdout):
+        told = log.get("transload")
+        with Transload(loaded, told=lambda what, files, size: told.info(what, files=files, bytes=size) if files else None) as transload:
+            signals = _signals()
+            transload.start()
+            told.info("up", routes=[route.name for route in loaded.routes if route.enabled], config=str(loaded.file))
+            while signals.get() == signal.SIGHUP:
+                _reload(transload, config, told)
+            told.info("stopping: what is in hand is finished or put back")
+        told.info("stopped")
+    return 0
+
+
+def _signals() -> SimpleQueue[int]:
+    """Where SIGTERM, SIGINT and SIGHUP arrive from now on; a second Ctrl-C ends the process at once."""
+    arrived: SimpleQueue[int] = SimpleQueue()
+
+    def note(number: int, _frame: object) -> None:
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+        arrived.put(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, note)
+    return arrived
+
+
+def _reload(transload: Transload, config: Path | None, told: FilteringBoundLogger) -> None:
+    from transload import log
+
+    try:
+        loaded = load(config)
+        old = transload.config
+        transload.change(loaded)
+        if loaded.log != old.log:
+            _log_to(loaded, sys.stdout)
+            told = log.get("transload")
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            told.error("the new config was refused whole, the old one goes on", fault=line)
+    else:
+        told.info("the new config is in force", routes=[route.name for route in loaded.routes if route.enabled])
+
+
+@contextmanager
+def _logged(config: Config, stdout: TextIO | None = None) -> Iterator[None]:
+    from transload import log
+
+    _log_to(config, stdout)
+    try:
+        yield
+    finally:
+        log.stop()
+
+
+def _log_to(config: Config, stdout: TextIO | None) -> None:
+    from transload import log
+
+    wanted = config.log
+    log.setup(wanted.monitor, wanted.error, form=wanted.format, level=wanted.level, keep=wanted.keep, stdout=stdout)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise Stopped in here, once; a second Ctrl-C ends the process at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        # Some supervisors send SIGTERM twice: to the process, and to its group.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise Stopped(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    yield
+
+
+def _note(summary: Summary) -> None:
+    """The log has the same as the screen, and each failure."""
+    from transload import log
+
+    told = log.get("transload.run")
+    for route in summary.routes:
+        for one in route.failures:
+            told.error("not delivered" if one["path"] else "the source could not be looked at", route=route.route, **one)
+        counts = ("seen", "fetched", "delivered", "skipped", "held", "quarantined", "failed", "bytes", "seconds", "destinations")
+        told.info("the run has ended", route=route.route, **{word: getattr(route, word) for word in counts})
+
+
+def _show(summary: Summary, config: Config) -> None:
+    for route in summary.routes:
+        say(_line(route))
+        for to in config.route(route.route).to:
+            say(f"  {to.id}: {config.remotes[to.remote].where()}")
+        for one in route.failures[:_SHOWN]:
+            warn(f"{route.route}: {one['path'] or 'the source'}: {one['reason']}")
+        if len(route.failures) > _SHOWN:
+            warn(f"{route.route}: and {len(route.failures) - _SHOWN:,} more: transload ls --route {route.route}")
+    say(f"{show_duration(summary.seconds)} in all")
+
+
+def _line(route: RouteSummary) -> str:
+    fetched = f"{route.fetched:,} fetched ({show_size(route.bytes)})"
+    counts = [f"{counted(route.seen, 'file')} seen", fetched, f"{route.delivered:,} delivered to {', '.join(route.destinations)}"]
+    counts += [f"{count:,} {word}" for word in ("skipped", "held", "quarantined", "failed") if (count := getattr(route, word))]
+    return f"{route.route}: " + ", ".join(counts)

@@ -1,0 +1,27 @@
+"""The config file as checked, frozen values."""
+
+from __future__ import annotations
+
+from transload.config.file import Config, check, default_path
+from transload.config.route import Backoff, Batch, From, Move, Route, To
+from transload.config.schema import schema
+from transload.config.settings import LogSettings, Settings, SpoolSettings
+from transload.explain import ConfigFaults, Fault
+
+__all__ = [
+    "Backoff",
+    "Batch",
+    "Config",
+    "ConfigFaults",
+    "Fault",
+    "From",
+    "LogSettings",
+    "Move",
+    "Route",
+    "Settings",
+    "SpoolSettings",
+    "To",
+    "check",
+    "default_path",
+    "schema",
+]

@@ -1,0 +1,220 @@
+"""The config file, read and checked as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from transload.config.check import check_files, check_routes, check_secrets_of
+from transload.config.kinds import kind, names
+from transload.config.lines import lines
+from transload.config.route import Route
+from transload.config.settings import LogSettings, Settings, SpoolSettings
+from transload.errors import ConfigError
+from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
+from transload.remotes.base import RemoteSettings
+
+T = TypeVar("T", bound=BaseModel)
+_TOP = ("transload", "remotes", "routes")
+
+
+class Config(BaseModel):
+    """One config file, checked and frozen; loading the same file again gives an equal one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    file: Path
+    digest: str
+    settings: Settings
+    remotes: Mapping[str, RemoteSettings]
+    routes: tuple[Route, ...]
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, *, secrets: bool = True) -> Config:
+        """The config in `path`, else in TRANSLOAD_CONFIG, else in transload.toml; raises ConfigFaults with every fault at once.
+
+        `secrets=False` is for commands that connect to nothing: they work where the secrets are not at hand.
+        """
+        found, faults = _read(Path(path or default_path()).absolute(), secrets=secrets)
+        if found is None:
+            raise ConfigFaults(faults)
+        return found
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], folder: str | Path = ".", *, secrets: bool = True) -> Config:
+        """The config that a TOML file in `folder` with these tables would give; raises ConfigFaults."""
+        faults = Faults(raw)
+        found = _checked(raw, Path(folder).absolute() / "transload.toml", faults, secrets=secrets)
+        if found is None:
+            raise ConfigFaults(faults)
+        return found
+
+    @property
+    def data(self) -> Path:
+        """The folder of ledger.db, spool/, quarantine/ and keys/."""
+        return self.settings.data
+
+    @property
+    def spool(self) -> SpoolSettings:
+        """How long bytes are kept."""
+        return self.settings.spool
+
+    @property
+    def log(self) -> LogSettings:
+        """Where the log goes."""
+        return self.settings.log
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The user's own modules."""
+        return self.settings.modules
+
+    @property
+    def database_url(self) -> str:
+        """The ledger's URL: ledger.db in the data folder unless another is configured. It may hold a password: never show it."""
+        told = self.settings.database
+        if told is None:
+            return f"sqlite:///{self.data / 'ledger.db'}"
+        url = told if isinstance(told, str) else told.reveal()
+        local = re.fullmatch(r"(sqlite[^:]*):///([^/:].*)", url)
+        return f"{local[1]}:///{self.file.parent / local[2]}" if local else url
+
+    def route(self, name: str) -> Route:
+        """The route of that name; ConfigError says which name is near."""
+        for route in self.routes:
+            if route.name == name:
+                return route
+        hint = meant(name, [route.name for route in self.routes])
+        message = f'there is no route "{name}"' + (f"; {hint}" if hint else "")
+        raise ConfigError(message)
+
+
+def default_path() -> str:
+    """The config file when none is named."""
+    return os.environ.get("TRANSLOAD_CONFIG") or "transload.toml"
+
+
+def check(path: str | Path | None = None) -> list[Fault]:
+    """Every fault of the config, in the order of the file; connects to nothing."""
+    return _read(Path(path or default_path()).absolute(), secrets=True)[1]
+
+
+def _read(path: Path, *, secrets: bool) -> tuple[Config | None, list[Fault]]:
+    text = ""
+    try:
+        text = path.read_bytes().decode()
+        raw = tomllib.loads(text)
+    except OSError as error:
+        hint = "transload init writes one" if isinstance(error, FileNotFoundError) else ""
+        return None, [Fault(str(path), f"cannot be read: {error.strerror}", hint)]
+    except UnicodeDecodeError as error:
+        return None, [Fault(str(path), f"is not UTF-8 at byte {error.start}", "save it as UTF-8")]
+    except tomllib.TOMLDecodeError as error:
+        return None, [_syntax(path, text, str(error))]
+    faults = Faults(raw, lines(text))
+    return _checked(raw, path, faults, secrets=secrets), list(faults)
+
+
+def _syntax(path: Path, text: str, message: str) -> Fault:
+    """What tomllib found; it names the place in its message, and may quote a character of the text but no value."""
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    if not found:
+        return Fault(str(path), message)
+    if not found[1]:
+        return Fault(str(path), message[: found.start()], line=text.count("\n") + 1)
+    line = text.split("\n")[int(found[1]) - 1]
+    cut = int(found[2]) > len(line.rstrip("\r")) and "{" in line
+    hint = "an inline table { ... } must stay on one line; a table of its own, [routes.from], need not" if cut else ""
+    return Fault(str(path), f"column {found[2]}: {message[: found.start()]}", hint, int(found[1]))
+
+
+def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: bool) -> Config | None:
+    for key in raw.keys() - set(_TOP):
+        faults.unknown((key,), _TOP)
+    context = {"folder": path.parent, "secrets": secrets}
+    settings = _table(Settings, raw.get("transload", {}), ("transload",), faults, context)
+    if settings is not None:
+        _import(settings.modules, path.parent, faults)
+    remotes = _remotes(raw.get("remotes", {}), faults, context)
+    routes = _routes(raw.get("routes", []), faults, context)
+    check_routes(raw, remotes, routes, faults)
+    if secrets:
+        tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}
+        check_files(tables | ({("transload",): settings} if settings else {}), faults)
+    if faults or settings is None:
+        return None
+    return Config(file=path, digest=_digest(raw), settings=settings, remotes=remotes, routes=tuple(routes.values()))
+
+
+def _digest(raw: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(raw, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _table(model: type[T], raw: Any, place: Place, faults: Faults, context: dict[str, Any]) -> T | None:
+    try:
+        return model.model_validate(raw, context=context)
+    except ValidationError as error:
+        faults.refused(error, place, model)
+        if isinstance(raw, dict) and context["secrets"]:
+            check_secrets_of(model, raw, place, context, faults)
+        return None
+
+
+def _import(modules: tuple[str, ...], folder: Path, faults: Faults) -> None:
+    if modules and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    for index, module in enumerate(modules):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 - it is the user's code: whatever it raises is the fault
+            faults.add(("transload", "modules", index), f"cannot be imported: {type(error).__name__}: {error}")
+
+
+def _remotes(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[str, RemoteSettings]:
+    if not isinstance(raw, dict):
+        faults.add(("remotes",), "wants tables, one for each remote", "[remotes.NAME]")
+        return {}
+    found = {name: _remote(name, table, faults, context) for name, table in raw.items()}
+    return {name: remote for name, remote in found.items() if remote is not None}
+
+
+def _remote(name: str, table: Any, faults: Faults, context: dict[str, Any]) -> RemoteSettings | None:
+    place = ("remotes", name)
+    if not re.fullmatch(IDENTIFIER, name):
+        faults.add(place, "is no name for a remote", "at most 64 letters, digits, _, . and -")
+    if not isinstance(table, dict):
+        faults.add(place, "wants a table, { ... }")
+        return None
+    model = _kind(table.get("kind"), (*place, "kind"), faults)
+    return _table(model, table, place, faults, context) if model else None
+
+
+def _kind(name: Any, place: Place, faults: Faults) -> type[RemoteSettings] | None:
+    if not isinstance(name, str):
+        faults.add(place, "missing" if name is None else "wants a text in quotes", f"one of {', '.join(names())}")
+        return None
+    try:
+        return kind(name)
+    except ConfigError as error:
+        faults.add(place, str(error))
+    except LookupError:
+        faults.add(place, f'there is no kind "{name}"', meant(name, names()) or f"there are {', '.join(names())}")
+    return None
+
+
+def _routes(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[int, Route]:
+    if not isinstance(raw, list):
+        faults.add(("routes",), "wants a list of tables", "[[routes]]")
+        return {}
+    found = {index: _table(Route, table, ("routes", index), faults, context) for index, table in enumerate(raw)}
+    return {index: route for index, route in found.items() if route is not None}

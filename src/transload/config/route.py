@@ -1,0 +1,232 @@
+"""A route as configured: what is taken from where, and what is owed to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from transload.config.words import Globs, Identifier, Naming, Texts
+from transload.errors import Rejected
+from transload.explain import Hinted, meant
+from transload.model import Name, Verify
+from transload.names import DEFAULT, dated
+from transload.patterns import Patterns
+from transload.units import ByteSize, Duration
+
+TEMPORARY = ("*.part", "*.tmp", "*.filepart", "*.partial", "*.$$$", "*.crdownload", ".*")
+_SOME_TIME = datetime(2000, 1, 2, tzinfo=UTC)
+
+
+class Table(BaseModel):
+    """What every table of the config has in common: frozen, closed, and silent about what it was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class From(Table):
+    """What a route takes: from which remote, which files, and when it looks."""
+
+    remote: str = Field(description="The name of a remote.")
+    path: Texts = Field(("",), min_length=1, description="A folder or a file, or a list; {now:%Y%m%d} and {now-1d:%Y%m%d} are filled in.")
+    match: Globs = Field(("*",), min_length=1, description="Which names: a glob, a regex that starts with (?, or a list.")
+    exclude: Globs = Field((), description="Which names not.")
+    recursive: bool = Field(default=True, description="Whether folders below are looked into.")
+    depth: int | None = Field(None, ge=1, description="How many levels of folders; 1 is `path` alone.")
+    min_age: Duration | None = Field(None, description="Younger files wait.")
+    max_age: Duration | None = Field(None, description="Older files are left alone.")
+    min_size: ByteSize | None = Field(None, description="Smaller files are left alone.")
+    max_size: ByteSize | None = Field(None, description="Larger files are left alone.")
+    settle: Duration = Field(5.0, description="How long size and time must stay the same; 0s takes files at once.")
+    temporary: Globs = Field(TEMPORARY, description="Names that are never taken, in capitals or not.")
+    order: Literal["oldest", "newest", "name"] = Field("oldest", description="Which file goes first.")
+    limit: int | None = Field(None, ge=1, description="How many files a run takes at most.")
+    identity: Literal["path", "path+size+mtime", "etag", "sha256"] = Field("path+size+mtime", description="What makes a file a new one.")
+    changed: Literal["version", "skip", "fail"] = Field("version", description="What becomes of new bytes under a known name.")
+    duplicate: Literal["deliver", "skip"] = Field("deliver", description="What becomes of known bytes under a new name.")
+    every: Duration | None = Field(None, gt=0, description='How often to look; "1m" when neither this nor `cron` is given.')
+    cron: str | None = Field(None, description="When to look: minute, hour, day, month, weekday, in `zone`.")
+    zone: str = Field("UTC", description="The time zone of `cron` and of times in `path`.")
+    jitter: Duration = Field(0.0, description="Each look is later by up to this, not all at once.")
+    missed: Literal["once", "skip"] = Field("once", description="What becomes of looks that were missed: one now, or none.")
+
+    _moved_to: str = ""
+
+    @property
+    def moved_to(self) -> str:
+        """The folder below `path` to which the route moves what it has delivered; it is never listed."""
+        return self._moved_to
+
+    @cached_property
+    def wanted(self) -> Patterns:
+        """Which names, compiled."""
+        return Patterns(self.match)
+
+    @cached_property
+    def unwanted(self) -> Patterns:
+        """Which names not, compiled."""
+        return Patterns(self.exclude)
+
+    @cached_property
+    def unfinished(self) -> Patterns:
+        """Which names are temporary, compiled."""
+        return Patterns(self.temporary, fold=True)
+
+    @field_validator("path")
+    @classmethod
+    def _paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if any(char in path for char in "\0\r\n"):
+                raise ValueError("holds a line break or a NUL")
+            dated(path, _SOME_TIME)
+        return paths
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (OSError, ValueError, KeyError):
+            message = "is no time zone"
+            raise Hinted(message, meant(zone, available_timezones()) or 'write one such as "Europe/London"') from None
+        return zone
+
+    @field_validator("cron")
+    @classmethod
+    def _sound_cron(cls, line: str | None) -> str | None:
+        if line is not None:
+            from transload.cron import Cron
+
+            Cron(line)
+        return line
+
+    @model_validator(mode="after")
+    def _sound(self) -> From:
+        for less, more, word in ((self.min_age, self.max_age, "age"), (self.min_size, self.max_size, "size")):
+            if less is not None and more is not None and less > more:
+                raise ValueError(f"min_{word} is more than max_{word}: no file can be both")
+        if self.every is not None and self.cron is not None:
+            raise ValueError("has both every and cron; leave one away")
+        return self
+
+
+class To(Table):
+    """One destination: which remote, under which name, and how carefully."""
+
+    remote: str = Field(description="The name of a remote.")
+    name: Naming = Field(DEFAULT, description="What a file is called there; times are in UTC.")
+    match: Globs = Field(("*",), min_length=1, description="Which files go there, as in `from`.")
+    id: Identifier = Field("", validate_default=False, description="Its name in the ledger; the remote's by default.")
+    conflict: Literal["version", "replace", "fail"] = Field("version", description="What to do when another file has the name.")
+    marker: Naming | None = Field(None, description="An empty file that is written afterwards, beside the file.")
+    verify: Literal[Verify.SIZE, Verify.HASH, Verify.READ_BACK] = Field(Verify.SIZE, description="How far the copy is checked.")
+    required: bool = Field(default=True, description="Whether the file counts as delivered only with this copy.")
+
+    @cached_property
+    def _wanted(self) -> Patterns:
+        return Patterns(self.match)
+
+    def takes(self, name: Name) -> bool:
+        """Whether a file that the source calls `name` goes there."""
+        return name in self._wanted
+
+
+class Move(Table):
+    """After delivery the source is moved to a folder, relative to `path`, that is never listed again."""
+
+    move: str = Field(description="The folder.")
+
+    @field_validator("move")
+    @classmethod
+    def _below(cls, folder: str) -> str:
+        if "{" in folder:
+            raise Hinted("takes no fields", "write one folder: what lies there is never listed again")
+        try:
+            name = Name(folder.rstrip("/"))
+        except Rejected:
+            raise ValueError('wants a folder below `path`, such as "done/"') from None
+        return name.raw.decode("utf-8", "surrogateescape")
+
+    def target(self, name: Name) -> Name:
+        """Where the file `name` goes."""
+        return Name(self.move) / name
+
+
+class Backoff(Table):
+    """How long to wait before the next try: `first`, doubled each time, up to `cap`, with jitter."""
+
+    first: Duration = Field(1.0, gt=0)
+    cap: Duration = Field(900.0, gt=0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Backoff:
+        if self.first > self.cap:
+            raise ValueError("first is more than cap")
+        return self
+
+
+class Batch(Table):
+    """How much travels together."""
+
+    files: int = Field(256, ge=1, le=256)
+    bytes: ByteSize = Field(256 * 2**20, ge=1)
+
+
+def _after(value: Any) -> str:
+    return "<table>" if isinstance(value, dict | Move) else "<word>"
+
+
+After = Annotated[Annotated[Literal["keep", "delete"], Tag("<word>")] | Annotated[Move, Tag("<table>")], Discriminator(_after)]
+
+
+class Route(Table):
+    """From one remote to others."""
+
+    name: Identifier = Field(description="What the route is called in the ledger, in logs and on the command line.")
+    source: From = Field(alias="from", description="What is taken.")
+    to: tuple[To, ...] = Field(min_length=1, description="What is owed, to whom.")
+    after: After = Field("keep", description='What becomes of the source once it is delivered: "keep", "delete" or { move = "done/" }.')
+    attempts: int = Field(3, ge=1, le=1000, description="How often a file is tried before it has failed.")
+    backoff: Backoff = Backoff()
+    batch: Batch = Batch()
+    enabled: bool = Field(default=True, description="Whether the route runs.")
+
+    @model_validator(mode="after")
+    def _leave_what_was_moved(self) -> Route:
+        if isinstance(self.after, Move):
+            self.source._moved_to = self.after.move  # noqa: SLF001 - a From does not know its route
+        return self
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _identified(cls, entries: Any) -> Any:
+        """Each destination without an id gets the remote's name, with -2, -3 where that is taken: stable while the order is."""
+        if not isinstance(entries, Sequence) or isinstance(entries, str):
+            return entries
+        taken = {entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
+        return tuple(_with_id(entry, taken) for entry in entries)
+
+    @field_validator("to")
+    @classmethod
+    def _told_apart(cls, entries: tuple[To, ...]) -> tuple[To, ...]:
+        ids = [entry.id for entry in entries]
+        twice = sorted({one for one in ids if ids.count(one) > 1})
+        if twice:
+            raise ValueError(f'two destinations have the id "{twice[0]}"')
+        return entries
+
+
+def _with_id(entry: Any, taken: set[str]) -> Any:
+    if not isinstance(entry, dict) or "id" in entry or not isinstance(entry.get("remote"), str):
+        return entry
+    base = one = entry["remote"]
+    count = 1
+    while one in taken:
+        count += 1
+        one = f"{base}-{count}"
+    taken.add(one)
+    return {**entry, "id": one}

@@ -1,0 +1,44 @@
+"""The kinds of text that a config holds, each checked as it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from transload.explain import IDENTIFIER
+from transload.names import Template
+from transload.patterns import compiled
+
+_NAMING = WithJsonSchema({"type": "string", "examples": ["{now:%Y/%m/%d}/{name}"]})
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _usable(text: str) -> str:
+    compiled(text)
+    return text
+
+
+def _template(value: Any) -> Template:
+    if isinstance(value, Template):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('wants a text such as "{folder}/{name}"')  # noqa: TRY004
+    return Template(value)
+
+
+Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
+"""A name for something of ours."""
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_TEXTS)]
+"""A text, or a list of them."""
+
+Globs = Annotated[tuple[Annotated[str, AfterValidator(_usable)], ...], BeforeValidator(_listed), WithJsonSchema(_TEXTS)]
+"""A pattern, or a list of them."""
+
+Naming = Annotated[Template, PlainValidator(_template), PlainSerializer(str), _NAMING]
+"""A template for a name."""

@@ -1,0 +1,11 @@
+"""What a disk is asked for when no byte may be lost: sync in groups, copy without reading, rename without replacing."""
+
+from __future__ import annotations
+
+from transload.disk.copying import BLOCK, copy, write_all
+from transload.disk.renaming import rename_new
+from transload.disk.telling import told
+from transload.disk.tree import Folder, Tree
+from transload.disk.volume import GROUP, Volume, opened
+
+__all__ = ["BLOCK", "GROUP", "Folder", "Tree", "Volume", "copy", "opened", "rename_new", "told", "write_all"]

@@ -1,0 +1,112 @@
+"""How the whole stands: routes, backlog, workers, remotes that are away, room on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transload.ledger.standing import Standing, Trouble
+
+if TYPE_CHECKING:
+    from transload.config import Config, Route
+    from transload.ledger import Ledger, PassRow, Trip, Worker
+
+_OPEN = ("seen", "received", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHealth:
+    """One route; times are microseconds since 1970, None for never or not known."""
+
+    name: str
+    enabled: bool
+    paused: bool
+    looking: bool
+    looked: int | None
+    next_look: int | None
+    error: str | None
+    note: str | None
+    files: Mapping[str, int]
+    trouble: Trouble
+    oldest: int | None
+
+    @property
+    def backlog(self) -> int:
+        """How many files were seen and are not delivered yet."""
+        return sum(self.files.get(state, 0) for state in _OPEN)
+
+    def faults(self) -> list[str]:
+        """What is wrong with it, a line each."""
+        told = [f"{self.name}: the source could not be looked at: {self.error}"] if self.error and self.enabled else []
+        counts = zip(("held", "quarantined", "failed"), self.trouble, strict=True)
+        return told + [f"{self.name}: {count:,} {word}: transload ls --route {self.name} --state {word}" for word, count in counts if count]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Everything at one moment."""
+
+    routes: Sequence[RouteHealth]
+    workers: Sequence[tuple[Worker, bool]]
+    away: Sequence[Trip]
+    free: int
+    min_free: int
+
+    @property
+    def oldest(self) -> int | None:
+        """When the oldest undelivered file was first seen."""
+        return min((route.oldest for route in self.routes if route.oldest is not None), default=None)
+
+    def faults(self) -> list[str]:
+        """What is wrong, a line each; nothing when all is well."""
+        found = [fault for route in self.routes for fault in route.faults()]
+        found += [f"{trip.name} is away: {trip.reason}" for trip in self.away]
+        found += [f"worker {worker.id} is dead; the next one that starts takes its work" for worker, alive in self.workers if not alive]
+        if self.free < self.min_free:
+            found.append(f"the disk of the spool has {self.free:,} bytes left, {self.min_free:,} are to stay free: nothing is fetched")
+        return found
+
+
+def health(config: Config, ledger: Ledger | None) -> Health:
+    """How all routes of `config` stand; without a ledger nothing has happened yet."""
+    free, min_free = _free(config.data / "spool"), config.spool.min_free
+    if ledger is None:
+        return Health([_route(route, None, {}, Trouble(), None) for route in config.routes], (), (), free, min_free)
+    standing, rows = Standing(ledger.database), ledger.looks.rows()
+    tally, troubles, oldest = standing.tally(), standing.troubles(), standing.oldest()
+    routes = [
+        _route(route, rows.get(route.name), tally.get(route.name, {}), troubles.get(route.name, Trouble()), oldest.get(route.name))
+        for route in config.routes
+    ]
+    workers = [(worker, not ledger.presence.is_dead(worker)) for worker in ledger.fleet.workers()]
+    away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in config.remotes]
+    return Health(routes, workers, away, free, min_free)
+
+
+def _route(route: Route, row: PassRow | None, files: Mapping[str, int], trouble: Trouble, oldest: int | None) -> RouteHealth:
+    if row is None:
+        return RouteHealth(route.name, route.enabled, False, False, None, None, None, None, files, trouble, oldest)
+    return RouteHealth(
+        name=route.name,
+        enabled=route.enabled,
+        paused=row.paused,
+        looking=row.claim is not None,
+        looked=row.ended,
+        next_look=row.next_run,
+        error=row.error,
+        note=row.note,
+        files=files,
+        trouble=trouble,
+        oldest=oldest,
+    )
+
+
+def _free(folder: Path) -> int:
+    """How many bytes the disk of `folder` has left, made or not made yet."""
+    while not folder.exists():
+        folder = folder.parent
+    answer = os.statvfs(folder)
+    return answer.f_bavail * answer.f_frsize

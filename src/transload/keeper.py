@@ -1,0 +1,153 @@
+"""The keeper: what is due, who takes it, what was dropped, what may be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from transload.errors import Full
+from transload.ledger import now
+from transload.model import to_datetime, to_micros
+from transload.schedule import next_run
+
+if TYPE_CHECKING:
+    from transload.config import Route
+    from transload.ledger import Claim, PassRow
+    from transload.workplace import Workplace
+
+_ASTRAY = 10 * 365 * 86_400_000_000
+_ABANDONED = 86400.0
+"""Seconds after which what a cut transfer left is no longer kept for resuming."""
+
+
+class Keeper:
+    """Answers two questions from the ledger alone: how much is due at each remote, and what a worker takes next there."""
+
+    def __init__(self, work: Workplace, routes: Collection[str] | None = None) -> None:
+        """For these routes, or all that are enabled."""
+        self._work = work
+        self.routes = [route for route in work.config.routes if (route.enabled if routes is None else route.name in routes)]
+
+    def begin(self) -> None:
+        """Every route has its row, and a time for its next look."""
+        work = self._work
+        rows = work.ledger.looks.declare([route.name for route in self.routes])
+        for route in self.routes:
+            row = rows[route.name]
+            last = to_datetime(row.started) if row.started else None
+            if not work.once:
+                work.ledger.looks.reschedule(route.name, to_micros(next_run(route.name, route.source, datetime.now(UTC), last)))
+
+        self._hold_astray()
+
+    def _hold_astray(self) -> None:
+        for route in self.routes:
+            self._work.ledger.claims.astray(route.name, {to.id: to.remote for to in route.to}, now() + _ASTRAY)
+            self._work.ledger.claims.elsewhere(route.name, route.source.remote, now() + _ASTRAY)
+
+    def due(self) -> dict[str, int]:
+        """How many batches could go at once, for every remote that has something due and is not in back-off."""
+        work = self._work
+        away = {name for name, trip in work.ledger.fleet.trips().items() if (trip.next_try or 0) > now()}
+        rows = work.ledger.looks.rows()
+        active = {route.name: route for route in self.routes if not self._held(rows.get(route.name))}
+        wanted: dict[str, int] = {}
+        for name, route in active.items():
+            if self._look_due(rows[name]):
+                wanted[route.source.remote] = wanted.get(route.source.remote, 0) + 1
+        room = self._has_room()
+        for kind, name, remote, files, size in work.ledger.claims.due(list(active)):
+            if kind == "fetch" and not room:
+                continue
+            limits = active[name].batch
+            target = remote or active[name].source.remote
+            spread = self._spread(target)
+            # Many files in flight on one connection leave nothing to gain from a second, until they are slow (see the engine).
+            lines = max(-(-files // limits.files), min(files, spread)) if spread > 1 else 1
+            batches = max(lines, -(-size // limits.bytes))
+            wanted[target] = wanted.get(target, 0) + batches
+        return {remote: count for remote, count in wanted.items() if remote not in away}
+
+    def _spread(self, remote: str) -> int:
+        """Over how many connections few files are spread: all of them where each moves one file after another."""
+        settings = self._work.config.remotes.get(remote)
+        return settings.connections if settings is not None and getattr(settings.session, "in_turn", False) else 1
+
+    def take(self, remote: str) -> Claim | None:
+        """The next batch at this remote, in this worker's hands; what leaves the house goes before what comes in."""
+        work = self._work
+        trip = work.ledger.fleet.trips().get(remote)
+        if trip is not None and (trip.next_try or 0) > now():
+            return None
+        rows = work.ledger.looks.rows()
+        mine = [route for route in self.routes if not self._held(rows.get(route.name))]
+        return next((claim for claim in self._offers(remote, mine, rows) if claim is not None), None)
+
+    def _offers(self, remote: str, routes: Sequence[Route], rows: Mapping[str, PassRow]) -> Iterator[Claim | None]:
+        claims, me = self._work.ledger.claims, self._work.worker
+        node = None if self._work.config.spool.shared else self._work.node
+        sources = [route for route in routes if route.source.remote == remote]
+        spread = self._spread(remote)
+        for route in routes:
+            if any(to.remote == remote for to in route.to):
+                yield claims.deliver(me, route.name, remote, node=node, files=route.batch.files, size=route.batch.bytes, spread=spread)
+        for route in sources:
+            if route.after != "keep":
+                yield claims.settle(me, route.name, remote, files=route.batch.files)
+        for route in sources if self._has_room() else ():
+            yield claims.fetch(me, route.name, remote, files=route.batch.files, size=route.batch.bytes, spread=spread)
+        for route in sources:
+            if self._look_due(rows[route.name]):
+                yield self._work.ledger.looks.claim(me, route.name, remote, self._following(route))
+
+    def _held(self, row: PassRow | None) -> bool:
+        # A run by hand does a paused route's work; to a process that stays, a hand only shows one look.
+        return row is None or (row.paused and not self._work.once and not _asked(row))
+
+    def _look_due(self, row: PassRow) -> bool:
+        if row.claim is not None:
+            return False
+        # A run looks when it is asked to; the times that an `up` left behind are not its business.
+        scheduled = not self._work.once and not row.paused and row.next_run is not None and row.next_run <= now()
+        return scheduled or _asked(row)
+
+    def _following(self, route: Route) -> int | None:
+        if self._work.once:
+            return None
+        at = datetime.now(UTC)
+        return to_micros(next_run(route.name, route.source, at, at))
+
+    def _has_room(self) -> bool:
+        try:
+            self._work.spool.check_room(0)
+        except Full:
+            return False
+        return True
+
+    def repair(self) -> list[str]:
+        """Take away what dead processes had in hand; gives their ids."""
+        ledger = self._work.ledger
+        dead = [worker.id for worker in ledger.fleet.workers() if worker.id != self._work.worker and ledger.presence.is_dead(worker)]
+        known = {worker.id for worker in ledger.fleet.workers()}
+        orphans = {claim.worker for claim in ledger.claims.open()} - known
+        if dead or orphans:
+            ledger.claims.died([*dead, *orphans])
+            self._hold_astray()
+        for worker in dead:
+            ledger.fleet.leave(worker)
+        if not self._work.config.spool.shared:
+            ledger.arrivals.strand({worker.node for worker in ledger.fleet.workers()})
+        return dead
+
+    def collect(self) -> int:
+        """Throw away spooled bytes that nobody needs any more; gives how many bytes."""
+        keep = self._work.config.spool.keep
+        before = now() - round(keep * 1e6)
+        self._work.spool.collect_parts(_ABANDONED)
+        freed = self._work.spool.collect(lambda hashes: self._work.ledger.view.unneeded(hashes, before), keep)
+        return freed.bytes
+
+
+def _asked(row: PassRow) -> bool:
+    return row.asked is not None and row.asked > (row.started or 0)

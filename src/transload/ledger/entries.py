@@ -1,0 +1,63 @@
+"""What goes in and out of the ledger about one file: wanted, received, in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from transload.ledger.owing import Owed
+from transload.ledger.schema import arrivals
+from transload.model import Entry, Name, Spooled
+
+
+class Wanted(NamedTuple):
+    """An arrival that is to be fetched: its entry as last listed, and how it fared so far."""
+
+    id: int
+    source: str
+    version: int
+    attempts: int
+    first_seen: int
+    entry: Entry
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One arrival whose bytes are durable in the spool, with the deliveries that it owes."""
+
+    arrival: int
+    entry: Entry
+    spooled: Spooled
+    owed: Sequence[Owed] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What went wrong with one file: `until` is when it is tried again, None when it has ended in `state`.
+
+    `spent` counts the try against the file's attempts.
+    """
+
+    id: int
+    reason: str
+    until: int | None = None
+    spent: bool = True
+    state: str = "failed"
+
+
+_ENTRY = (arrivals.c.folder, arrivals.c.path, arrivals.c.size, arrivals.c.modified, arrivals.c.precision, arrivals.c.etag, arrivals.c.link)
+
+
+def below(path: bytes, folder: str) -> Name:
+    """The name below `folder` of the file at `path`."""
+    prefix = 0 if folder in ("", ".") else len(folder.rstrip("/").encode("utf-8", "surrogateescape")) + 1
+    return Name(path[prefix:])
+
+
+def entry_of(row: Any) -> Entry:
+    """The entry that an arrival's row remembers."""
+    return Entry(
+        row.folder, below(bytes(row.path), row.folder), row.size, row.modified, row.precision, row.etag, settles=False, link=row.link
+    )

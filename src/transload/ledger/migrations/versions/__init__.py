@@ -1,0 +1,3 @@
+"""The versions of the schema."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Remotes: the places that files come from and go to, one module per family."""

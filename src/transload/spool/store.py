@@ -1,0 +1,257 @@
+"""Where bytes lie: `<folder>/<ab>/<sha256>`, and `<folder>/parts/` on their way there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from transload import crash, disk
+from transload.errors import Changed, Full, Missing
+from transload.model import Entry, Spooled
+from transload.spool import collector
+from transload.spool.locks import Turnstile
+from transload.spool.parts import Corner, StreamPart, resumable_part, resume_name
+from transload.spool.telling import telling, told
+from transload.units import show_size
+
+_LOOK_AGAIN = 0.1
+
+
+class Spool:
+    """The bytes of everything that arrived, each stored once; they never change. For any number of threads and processes."""
+
+    def __init__(self, folder: Path, *, min_free: int, keep: float) -> None:
+        """The spool in `folder`, made if need be; `min_free` bytes of its disk are left alone, unwanted bytes stay for `keep` seconds."""
+        self.folder, self.min_free, self.keep = folder, min_free, keep
+        self._base, self._parts = str(folder), folder / "parts"
+        self._lock = threading.Lock()
+        self._free, self._looked = 0, -1.0
+        with telling():
+            if not self._parts.is_dir():
+                _lay_out(folder)
+            self._volume = disk.Volume(self._base)
+        self._turnstile = Turnstile(folder)
+
+    def close(self) -> None:
+        """Let go; parts that were neither committed nor kept are removed."""
+        if "_corner" in self.__dict__:
+            self._corner.close()
+            del self._corner
+        self._volume.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # On their way in
+
+    @cached_property
+    def _corner(self) -> Corner:
+        with telling():
+            return Corner(self._parts)
+
+    def of(self, feed: str) -> Feed:
+        """The spool for one feed: the same path on two feeds (two remotes, say) is never taken for the same file."""
+        return Feed(self, feed)
+
+    def part(self, entry: Entry, feed: str = "") -> StreamPart:
+        """A part for `entry`, with what a cut fetch of the same version left; raises Full."""
+        name, size = resume_name(entry, feed), entry.size or 0
+        if name is None:
+            return self.fresh(size)
+        corner = self._mine()
+        with telling():
+            part = resumable_part(f"{self._parts}/{name}", size, corner, self.check_room)
+        if part is None:
+            return self.fresh(size)
+        try:
+            self.check_room(size - part.offset)
+        except Full:
+            part.keep()
+            raise
+        return part
+
+    def fresh(self, size: int = 0) -> StreamPart:
+        """A part for about `size` bytes that begins with nothing and cannot be resumed; raises Full."""
+        self.check_room(size)
+        corner = self._mine()
+        with telling():
+            return StreamPart(*corner.create(), corner, self.check_room, resumable=False)
+
+    def put(self, entry: Entry, data: bytes) -> Spooled:  # noqa: ARG002
+        """Store a small file that was read at once; raises Full."""
+        self.check_room(len(data))
+        path = self._mine().path()
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                disk.write_all(descriptor, data)
+            except OSError:
+                os.unlink(path)
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise told(error) from error
+        return Spooled(path, len(data), hashlib.sha256(data).hexdigest())
+
+    def _mine(self) -> Corner:
+        if "_corner" not in self.__dict__:
+            with self._lock:
+                return self._corner
+        return self._corner
+
+    def forget(self, spooled: Iterable[Spooled]) -> None:
+        """Remove bytes that will not be committed."""
+        with telling():
+            for item in spooled:
+                Path(item.part).unlink(missing_ok=True)
+
+    # Coming to stay
+
+    def accepting(self) -> AbstractContextManager[None]:
+        """Hold this around `commit` and the ledger's transaction, in one thread: nothing that they count on is collected meanwhile."""
+        return self._turnstile.shared()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody commits and nothing is collected while this is held; ask the ledger inside it, before `take`."""
+        return self._turnstile.alone()
+
+    def commit(self, spooled: Sequence[Spooled]) -> None:
+        """Give all of `spooled` their places; durable on return. May be repeated. Raises Full, Busy, or Changed when bytes are gone."""
+        with self.accepting(), telling():
+            try:
+                self._volume.sync(len(spooled), self._opened(spooled))
+            except OSError:
+                # A second sync of the same bytes would succeed, for the disk has given them up.
+                self.forget(spooled)
+                raise
+            crash.point("spool-synced")
+            for item in spooled:
+                self._place(item)
+                crash.point("spool-placed")
+            # Also those that were there before: whoever renamed them may not have come to this line yet.
+            folders = {f"{self._base}/{item.sha256[:2]}" for item in spooled}
+            self._volume.sync(len(folders), disk.opened(folders))
+
+    def _opened(self, spooled: Iterable[Spooled]) -> Iterator[int]:
+        for item in spooled:
+            yield from disk.opened([item.part if os.path.exists(item.part) else self._placed(item)])
+
+    def _place(self, item: Spooled) -> None:
+        # Over the same bytes if they are there: cheaper than looking, it mends a damaged file, and the new time keeps the collector off.
+        try:
+            os.rename(item.part, self.path(item.sha256))
+        except FileNotFoundError:
+            self._placed(item)
+
+    def _placed(self, item: Spooled) -> str:
+        path = self.path(item.sha256)
+        try:
+            if os.stat(path).st_size == item.size:
+                return path
+        except FileNotFoundError:
+            pass
+        message = f"the bytes {item.sha256[:12]} were removed before they were committed"
+        raise Changed(message)
+
+    # There
+
+    def path(self, sha256: str) -> str:
+        """Where the bytes with this hash lie, if they are there."""
+        return f"{self._base}/{sha256[:2]}/{sha256}"
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes with this hash are there."""
+        return os.path.exists(self.path(sha256))
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The bytes with this hash, for reading; raises Missing."""
+        try:
+            return open(self.path(sha256), "rb")
+        except FileNotFoundError as error:
+            message = f"the spool {self._base} no longer has the bytes {sha256[:12]}"
+            raise Missing(message) from error
+        except OSError as error:
+            raise disk.told(error, self.path(sha256)) from error
+
+    def take(self, sha256: str, target: str) -> None:
+        """Move the bytes out of the spool to `target`, on the same disk; raises Missing, and Refused on another disk."""
+        with self.alone():
+            try:
+                os.rename(self.path(sha256), target)
+            except OSError as error:
+                raise disk.told(error, target) from error
+
+    # Room
+
+    def free(self) -> int:
+        """How many bytes the spool's disk has left for us."""
+        with telling():
+            answer = os.statvfs(self._base)
+        return answer.f_bavail * answer.f_frsize
+
+    def check_room(self, size: int) -> None:
+        """Raise Full when `size` more bytes would leave less than `min_free`."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_AGAIN:
+            self._free, self._looked = self.free(), now
+        if self._free - size < self.min_free:
+            self._looked = -1.0
+            message = (
+                f"the disk of the spool {self._base} has {show_size(self._free)} left, of which {show_size(self.min_free)} are to stay free"
+            )
+            raise Full(message)
+
+    # Going
+
+    def collect(self, unwanted: Callable[[Sequence[str]], set[str]], older_than: float | None = None) -> collector.Collected:
+        """Remove what came more than `older_than` seconds ago (`keep`, if not given) and what `unwanted` says that nobody needs.
+
+        `unwanted` is given hashes and answers with those that may go; it is asked twice, the second time with all commits held off.
+        """
+        with telling():
+            return collector.collect(self.folder, self.alone, unwanted, self.keep if older_than is None else older_than)
+
+    def collect_parts(self, older_than: float) -> collector.Collected:
+        """Remove what dead processes left, and cut parts that nobody resumed for `older_than` seconds."""
+        with telling():
+            return collector.collect_parts(self._parts, older_than)
+
+
+class Feed:
+    """The spool as the session of one feed sees it."""
+
+    __slots__ = ("_feed", "_spool", "put")
+
+    def __init__(self, spool: Spool, feed: str) -> None:
+        """The view of `spool` for `feed`."""
+        self._spool, self._feed = spool, feed
+        self.put = spool.put
+
+    def part(self, entry: Entry) -> StreamPart:
+        """A part for `entry`, with what a cut fetch of the same version left; raises Full."""
+        return self._spool.part(entry, self._feed)
+
+
+def _lay_out(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Turnstile(folder).make()
+    for number in range(256):
+        (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+    disk_of = disk.Volume(str(folder))
+    try:
+        disk_of.sync(2, disk.opened([str(folder), str(folder.parent)]))
+    finally:
+        disk_of.close()
+    # Last, so that what begins with it is whole.
+    (folder / "parts").mkdir(mode=0o700, exist_ok=True)

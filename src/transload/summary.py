@@ -1,0 +1,91 @@
+"""What a run did, route by route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transload.config import Route
+    from transload.ledger import Ledger, PassRow, Row
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSummary:
+    """One route's part. `held`, `quarantined` and `failed` count what stands so now, whenever it came about."""
+
+    route: str
+    seen: int
+    fetched: int
+    delivered: int
+    skipped: int
+    held: int
+    quarantined: int
+    failed: int
+    bytes: int
+    seconds: float
+    failures: Sequence[dict[str, str]]
+    destinations: Sequence[str]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is failed, quarantined or held, and the source could be looked at."""
+        return not (self.held or self.quarantined or self.failed or any(one["path"] == "" for one in self.failures))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `run` did."""
+
+    routes: Sequence[RouteSummary]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well, 1 while anything is failed, quarantined or held."""
+        return 0 if all(route.well for route in self.routes) else 1
+
+    def document(self) -> dict[str, Any]:
+        """As `run --json` prints it."""
+        return {"routes": [asdict(route) for route in self.routes], "seconds": round(self.seconds, 3)}
+
+
+def summarize(ledger: Ledger, routes: Sequence[Route], asked: int, mark: int, seconds: float) -> Summary:
+    """What happened to these routes after the event `mark`; a look that was asked for at `asked` and never ended is a failure."""
+    rows, trips = ledger.looks.rows(), ledger.fleet.trips()
+    away = {name: trip.reason or "it cannot be reached" for name, trip in trips.items()}
+    return Summary([_route(ledger, route, rows[route.name], asked, away, mark, seconds) for route in routes], seconds)
+
+
+def _route(ledger: Ledger, route: Route, row: PassRow, asked: int, away: Mapping[str, str], mark: int, seconds: float) -> RouteSummary:
+    happened = ledger.view.happened(route.name, mark)
+    standing = ledger.view.standing(route.name)
+    fetched, size = happened.get(("received", False), (0, 0))
+    looked = (row.ended or 0) >= asked
+    error = row.error if looked else away.get(route.source.remote, "the source was not looked at")
+    failures = [{"path": "", "reason": error}] if error else []
+    failures += [{"path": one.text, "reason": _reason(ledger, route, one, away)} for one in ledger.view.failures(route.name)]
+    return RouteSummary(
+        route=route.name,
+        seen=row.seen if looked else 0,
+        fetched=fetched,
+        delivered=happened.get(("delivered", True), (0, 0))[0],
+        skipped=happened.get(("skipped", False), (0, 0))[0],
+        held=sum(standing.get(state, 0) for state in ("seen", "received", "ready")),
+        quarantined=standing.get("quarantined", 0),
+        failed=standing.get("failed", 0),
+        bytes=size,
+        seconds=round(seconds, 3),
+        failures=failures,
+        destinations=[to.id for to in route.to],
+    )
+
+
+def _reason(ledger: Ledger, route: Route, row: Row, away: Mapping[str, str]) -> str:
+    """Why a file is where it is: its own reason, its delivery's, or that a remote is away."""
+    own = row.reason or ledger.view.held_reason(row.id)
+    if own:
+        return own
+    remotes = [route.source.remote] if row.state == "seen" else [to.remote for to in route.to]
+    return next((f"{name}: {away[name]}" for name in remotes if name in away), "it is not done yet")

@@ -1,0 +1,71 @@
+"""Sizes, times and rates as people write them: "200MB", "10m", "5MB/s"."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def size(text: object) -> int:
+    """The number of bytes in "200MB" (10^6), "1GiB" (2^30) or a plain number; ValueError says what is wanted."""
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower()) if isinstance(text, str) else None
+    if found is None:
+        message = 'wants a size such as "200MB" or "1GiB"'
+        raise ValueError(message)
+    unit = found[2] or ""
+    return round(float(found[1]) * (_BINARY.get(unit) or _SIZES[unit]))
+
+
+def duration(text: object) -> float:
+    """The number of seconds in "10m", "1h30m", "250ms" or "0s"; ValueError says what is wanted."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and text >= 0:
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])", text.lower()) if isinstance(text, str) else []
+    if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])|\s", "", str(text).lower()):
+        message = 'wants a time such as "10m", "1h30m" or "250ms"'
+        raise ValueError(message)
+    return sum(float(number) * _TIMES[unit] for number, unit in parts)
+
+
+def rate(text: object) -> int:
+    """The number of bytes a second in "5MB/s"; ValueError says what is wanted."""
+    try:
+        return size(re.sub(r"\s*/\s*s\s*$", "", text) if isinstance(text, str) else text)
+    except ValueError:
+        message = 'wants a rate such as "5MB/s"'
+        raise ValueError(message) from None
+
+
+def show_size(count: float) -> str:
+    """`count` bytes as a person reads them: 1.5 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def show_duration(seconds: float) -> str:
+    """`seconds` as a person reads them: 2h05m, 3m20s, 0.4s."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _schema(example: str) -> Any:
+    return WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "examples": [example]})
+
+
+ByteSize = Annotated[int, BeforeValidator(size), _schema("200MB")]
+Duration = Annotated[float, BeforeValidator(duration), _schema("10m")]
+Rate = Annotated[int, BeforeValidator(rate), _schema("5MB/s")]

@@ -1,0 +1,85 @@
+"""What a worker has at hand: config, ledger, spool, connections, and what it tells of its progress."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transload import log
+from transload.errors import Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
+from transload.ledger import Trouble, now
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from transload.config import Config, Route
+    from transload.intake import Intake
+    from transload.ledger import Claim, Ledger
+    from transload.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """All that pulling, delivering and settling need; made once per process, replaced whole when the config is reloaded."""
+
+    config: Config
+    ledger: Ledger
+    spool: Spool
+    intake: Intake
+    worker: str
+    node: str
+    open: Callable[[str], AbstractContextManager[Any]]
+    leave: Callable[[str, int], None] = field(default=lambda _remote, _count: None)
+    told: Callable[[str, int, int], None] = field(default=lambda _what, _files, _bytes: None)
+    once: bool = False
+    stopping: Callable[[], bool] = field(default=lambda: False)
+    deliver: Callable[[Workplace, Claim], None] = field(default=lambda _work, _claim: None)
+
+    def route(self, name: str) -> Route:
+        """The route of that name; ConfigError when the config has it no more."""
+        return self.config.route(name)
+
+    def trouble(self, number: int, route: Route, attempts: int, error: TransloadError) -> Trouble:
+        """What a file's error means for it: again at a time, or failed at once.
+
+        What is permanent fails. Nobody answering, being busy, having no room, and a file that is still being written are
+        tried again for ever; anything else ends after the route's attempts.
+        """
+        told = self._trouble(number, route, attempts, error)
+        # A run tells of what has failed at its end.
+        say = self._log.error if told.until is None and not self.once else self._log.warning
+        say("failed" if told.until is None else "tried again later", route=route.name, reason=told.reason)
+        return told
+
+    def _trouble(self, number: int, route: Route, attempts: int, error: TransloadError) -> Trouble:
+        reason = f"{error}"
+        if isinstance(error, Permanent | ConfigError):
+            return Trouble(number, reason)
+        if isinstance(error, Unreachable | Busy | Full | Changed):
+            return Trouble(number, reason, self.later(route, attempts))
+        if attempts + 1 >= route.attempts:
+            return Trouble(number, f"{reason} (tried {attempts + 1} times)")
+        return Trouble(number, reason, self.later(route, attempts))
+
+    def away(self, remote: str, route: Route, error: TransloadError) -> None:
+        """The remote cannot be used at present: nothing is formed for it until a time that grows with every failure."""
+        trips = self.ledger.fleet.trips()
+        failures = trips[remote].failures if remote in trips else 0
+        # A wrong password is not asked again three times in one run.
+        weight = route.attempts if isinstance(error, Permanent | ConfigError) else 1
+        say = self._log.warning if self.once else self._log.error
+        say("a remote cannot be used", remote=remote, route=route.name, reason=str(error))
+        self.ledger.fleet.unreachable(remote, str(error), self.later(route, failures), weight)
+
+    @property
+    def _log(self) -> FilteringBoundLogger:
+        return log.get("transload.work")
+
+    def later(self, route: Route, attempts: int) -> int:
+        """When the try after `attempts` failed ones is due: doubling, up to the cap, with jitter."""
+        backoff = route.backoff
+        wait = min(backoff.cap, backoff.first * 2.0 ** min(attempts, 30))
+        return now() + round(wait * random.uniform(0.75, 1.25) * 1e6)

@@ -1,0 +1,3 @@
+from __future__ import annotations
+
+from tests.crash.fixtures import database, folder, place  # noqa: F401

@@ -21,8 +21,8 @@ STEP = """
 from __future__ import annotations
 import os, signal
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     op.execute("create table more (id integer primary key)")
     op.execute("alter table audit add column more text")
@@ -36,7 +36,7 @@ def newer(tmp_path):
     """The migrations of a later program."""
     scripts = tmp_path / "migrations"
     shutil.copytree(care.MIGRATIONS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "v0002_more.py").write_text(STEP)
+    (scripts / "versions" / "v0003_more.py").write_text(STEP)
     return scripts
 
 
@@ -90,7 +90,7 @@ def test_a_ledger_that_is_up_to_date_stays_as_it_is(url, ledger, acts):
 
 def test_an_older_ledger_is_refused_with_the_command_that_helps(url, ledger):
     stamp(url, "0000")
-    with pytest.raises(ConfigError, match="schema 0000, this program wants 0001: run `transload db upgrade`"):
+    with pytest.raises(ConfigError, match="schema 0000, this program wants 0002: run `transload db upgrade`"):
         Ledger(url)
     stamp(url, VERSION)
 
@@ -101,7 +101,7 @@ def test_a_newer_ledger_is_refused_and_never_brought_down(url, ledger):
         Ledger(url)
     with pytest.raises(ConfigError, match="no way down but a backup"):
         care.upgrade(url)
-    assert ["the schema is 9999, this program wants 0001"] == care.check(url)
+    assert ["the schema is 9999, this program wants 0002"] == care.check(url)
     stamp(url, VERSION)
 
 
@@ -109,8 +109,8 @@ def test_an_upgrade_keeps_what_was_in_flight(bare, newer):
     ledger = Ledger(bare)
     number = Acts(ledger).bring()
     ledger.close()
-    assert ("0001", "0002") == care.upgrade(bare, scripts=newer)
-    with pytest.raises(ConfigError, match="0002"):
+    assert ("0002", "0003") == care.upgrade(bare, scripts=newer)
+    with pytest.raises(ConfigError, match="0003"):
         Ledger(bare)
     stamp(bare, VERSION)
     ledger = Ledger(bare)
@@ -131,7 +131,7 @@ def test_an_upgrade_that_is_killed_leaves_the_old_schema_whole(bare, newer, monk
     ledger.close()
     assert [] == care.check(bare)
     monkeypatch.delenv("DIE")
-    assert ("0001", "0002") == care.upgrade(bare, scripts=newer)
+    assert ("0002", "0003") == care.upgrade(bare, scripts=newer)
 
 
 def test_a_ledger_in_use_is_not_upgraded(url, ledger):

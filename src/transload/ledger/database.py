@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from transload.errors import Busy, ConfigError, Full, LedgerAway
 from transload.ledger.schema import tables
 
-VERSION = "0001"
+VERSION = "0002"
 _BUSY = 60.0
 # A plan that was made while a table was small would be kept while it grows: every statement is planned for the table as it is.
 # A process that is frozen inside a transaction holds its locks: after so long (milliseconds) the server takes them away.

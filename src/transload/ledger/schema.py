@@ -55,11 +55,13 @@ arrivals = Table(
     Column("settle_claim", BigInteger),
     Column("first_seen", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
+    Column("upload", BigInteger),
     UniqueConstraint("path", "route", "source", "version", name="arrivals_identity"),
     sqlite_autoincrement=True,
 )
 """One version of one file. `text` is the path's safe spelling, `link` what to fetch if not the path, `same_as` an
-earlier arrival with the same bytes, `node` where the bytes lie, `deaths` how often a process died with it in hand."""
+earlier arrival with the same bytes, `node` where the bytes lie, `deaths` how often a process died with it in hand, `upload`
+which upload to our own servers it was."""
 
 Index("arrivals_claim", arrivals.c.claim, sqlite_where=arrivals.c.claim.is_not(None), postgresql_where=arrivals.c.claim.is_not(None))
 unsettled = arrivals.c.settle.in_((literal_column("'owed'"), literal_column("'begun'")))
@@ -228,3 +230,52 @@ audit = Table(
     Column("reason", Text),
 )
 """What people did by hand: pause, skip, retry, adopt."""
+
+uploads = Table(
+    "uploads",
+    tables,
+    Column("id", _Id, primary_key=True),
+    Column("user", String, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", BigInteger),
+    Column("sha256", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("taken", Boolean, nullable=False, server_default="0"),
+    Column("judge", BigInteger),
+    Column("protocol", String, nullable=False),
+    Column("client", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Every whole file that a client of our servers was told "yes" for. `state` is here (in the user's home under `path`) or gone; `taken`
+once a route made an arrival of it, else `reason` says why none did yet, and `judge` when it is to be judged anew."""
+
+is_here = uploads.c.state == literal_column("'here'")
+Index("uploads_here", uploads.c.user, uploads.c.path, unique=True, sqlite_where=is_here, postgresql_where=is_here)
+_untaken = text("state = 'here' and not taken")
+Index("uploads_untaken", uploads.c.sha256, sqlite_where=_untaken, postgresql_where=_untaken)
+
+users = Table(
+    "users",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+)
+"""Who may come in by our servers: the account as JSON (its password only as a hash), and when it was last changed."""
+
+bans = Table(
+    "bans",
+    tables,
+    Column("address", String, primary_key=True),
+    Column("strikes", Integer, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    Column("reason", Text),
+)
+"""Addresses from which wrong logins came: how many in a row, and until when they are refused."""

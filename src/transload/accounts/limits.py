@@ -1,0 +1,59 @@
+"""How much a user may do: bytes, files, rates, sessions, from where and when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from transload.units import ByteSize, Rate
+
+Protocol = Literal["ftp", "ftps", "sftp"]
+
+
+class Limits(BaseModel):
+    """A user's limits; what is not said is not limited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    quota: ByteSize | None = Field(None, ge=0, description="Bytes that may lie in the home.")
+    quota_files: int | None = Field(None, ge=0, description="Files that may lie in the home.")
+    upload_rate: Rate | None = Field(None, gt=0, description="Bytes a second, over all the user's sessions.")
+    download_rate: Rate | None = Field(None, gt=0, description="Bytes a second, over all the user's sessions.")
+    connection_upload_rate: Rate | None = Field(None, gt=0, description="Bytes a second, per session.")
+    connection_download_rate: Rate | None = Field(None, gt=0, description="Bytes a second, per session.")
+    sessions: int | None = Field(None, ge=1, description="Sessions at once.")
+    protocols: tuple[Protocol, ...] = Field(("ftp", "ftps", "sftp"), description="By which protocols; ftp is the one in clear.")
+    addresses: tuple[str, ...] = Field((), description="From which networks; anywhere by default.")
+    hours: str | None = Field(None, pattern=r"^\d\d:\d\d-\d\d:\d\d$", description="When, in UTC: 08:00-18:00.")
+    expires: datetime | None = Field(None, description="Until when.")
+    match: tuple[str, ...] = Field((), description="Which names may be uploaded: globs, or regexes that start with (?.")
+    min_size: ByteSize | None = Field(None, ge=0, description="Smaller uploads are refused.")
+    max_size: ByteSize | None = Field(None, ge=0, description="Larger uploads are refused.")
+
+    @field_validator("addresses")
+    @classmethod
+    def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for one in addresses:
+            ip_network(one, strict=False)
+        return addresses
+
+    def admits(self, protocol: str, address: str, at: datetime) -> str:
+        """Why a login by `protocol` from `address` at the time `at` (UTC) is not allowed, or nothing."""
+        if protocol not in self.protocols:
+            return f"it may not come by {protocol}"
+        if self.addresses and not any(ip_address(address) in ip_network(one, strict=False) for one in self.addresses):
+            return f"it may not come from {address}"
+        if self.expires is not None and at >= self.expires.astimezone(at.tzinfo):
+            return f"it has expired at {self.expires}"
+        if self.hours is not None and not _within(self.hours, at):
+            return f"it may come at {self.hours} UTC only"
+        return ""
+
+
+def _within(hours: str, at: datetime) -> bool:
+    begin, _, end = hours.partition("-")
+    now = f"{at:%H:%M}"
+    return begin <= now < end if begin <= end else now >= begin or now < end

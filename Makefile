@@ -18,8 +18,10 @@ help: ## list these
 demo: .venv/ready ## the main job on real files over real protocols, on this machine alone
 	$(BIN)/transload demo
 
+# A folder of its own: pytest's shared one is cleaned up at the end, and what another run left there can fail that.
 test: check peers ## everything that is checked, and every test but the long programmes
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	@folder=$$(mktemp -d); echo "pytest, in $$folder"; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --basetemp "$$folder/t" && rm -rf "$$folder"
 
 check: .venv/ready ## ruff, mypy --strict, and the floors of ARCHITECTURE.md
 	@fault=0; \

@@ -55,9 +55,12 @@ if [ ! -x "$proftpd" ]; then
         cd "$work"
         apt-get download -qq proftpd-core >/dev/null 2>&1
         dpkg -x proftpd-core_*.deb "$peers/proftpd"
-        # Its libraries, where the machine has none of its own.
+        # Its libraries, and theirs, where the machine has none of its own.
         if ldd "$proftpd" | grep -q 'not found'; then
-            for library in $(apt-cache depends proftpd-core | awk '/^ *Depends: lib/ { print $2 }'); do
+            libraries="$(apt-cache depends proftpd-core | awk '/^ *Depends: lib/ { print $2 }')"
+            # shellcheck disable=SC2086
+            for library in $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+                --no-enhances $libraries | grep -E '^lib(memcached|hashkit|hiredis|pcre2-posix|sodium|idn2|attr1|acl1)' | sort -u); do
                 apt-get download -qq "$library" >/dev/null 2>&1 && dpkg -x "$library"_*.deb "$peers/proftpd"
             done
         fi

@@ -17,7 +17,7 @@ from transload.errors import ConfigError
 
 Place = tuple[str | int, ...]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-LATER = frozenset(("servers", "users", "notify", "steps", "expect", "arrival", "on_received", "index", "only", "server", "user", "watch"))
+LATER = frozenset(("notify", "steps", "expect", "index", "only", "watch"))
 NOT_YET = "this version of Transload does not have it"
 
 

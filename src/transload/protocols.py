@@ -4,9 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from transload.model import Entry, Fetched, Name, Parcel, Receipt, Spooled, Staged
+
+SERVER = "@server"
+"""What our own servers are called among the remotes: the homes of the users. No config can have such a name."""
+
+HOOK = "@hook:"
+"""With a route's name behind it, what its hook is called among the remotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A file that has been received, as hooks are told of it. At least once; `id` is the same each time."""
+
+    id: int
+    path: str
+    """Where a read-only copy of the bytes can be read; the same bytes as long as the hook runs."""
+    name: str
+    """The path in the user's home, in its safe spelling; of a fetched file the path on its remote."""
+    size: int
+    sha256: str
+    user: str
+    client: str
+    """The client's address."""
+    protocol: str
+    time: float
+    """When it had wholly arrived, in seconds since 1970."""
+    route: str = ""
 
 
 class Part(Protocol):

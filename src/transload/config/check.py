@@ -15,8 +15,9 @@ from transload.config.route import From, Route, To
 from transload.explain import Faults, Place, meant, models_of
 from transload.names import FIELDS, Template
 from transload.patterns import disjoint, group_names
-from transload.protocols import Mover, Reader, Remover, Writer
+from transload.protocols import SERVER, Mover, Reader, Remover, Writer
 from transload.remotes.base import RemoteSettings
+from transload.remotes.hook import registered
 from transload.secret import Secret
 
 Remotes = Mapping[str, RemoteSettings]
@@ -43,7 +44,7 @@ def check_files(tables: Mapping[Place, BaseModel], faults: Faults) -> None:
         for name in sorted(table.model_fields_set - {"path"}):
             path = getattr(table, name)
             if isinstance(path, Path) and place[0] == "remotes":
-                _check_readable(path, (*place, name), faults)
+                check_readable(path, (*place, name), faults)
 
 
 def _check_secret(secret: Secret, place: Place, faults: Faults) -> None:
@@ -52,7 +53,8 @@ def _check_secret(secret: Secret, place: Place, faults: Faults) -> None:
         faults.add(place, fault, "set it before the start" if secret.env else "")
 
 
-def _check_readable(path: Path, place: Place, faults: Faults) -> None:
+def check_readable(path: Path, place: Place, faults: Faults) -> None:
+    """Note a file that cannot be read."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -99,12 +101,15 @@ def _check_references(routes: Any, remotes: Any, faults: Faults) -> None:
 
 def _check_reference(table: Any, place: Place, declared: list[str], faults: Faults) -> None:
     name = table.get("remote") if isinstance(table, dict) else None
-    if isinstance(name, str) and name not in declared:
+    if name == SERVER:
+        faults.add((*place, "remote"), "is no name for a remote", "what our servers receive is taken with server = true")
+    elif isinstance(name, str) and name not in declared:
         faults.add((*place, "remote"), f'there is no remote "{name}"', meant(name, declared) or f"write a table [remotes.{name}]")
 
 
 def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) -> None:
-    if route.after != "keep" and not any(to.required for to in route.to):
+    hooked = route.on_received is not None or registered(route.name)
+    if route.after != "keep" and not hooked and not any(to.required for to in route.to):
         faults.add((*place, "after"), "would touch the source though no destination is required", "make one required, or keep the source")
     remote = remotes.get(route.source.remote)
     if remote is None:
@@ -168,6 +173,8 @@ def _check_pair(first: Route, second: Route, place: Place, faults: Faults) -> No
 
 
 def _may_share(first: From, second: From) -> bool:
+    if first.user != second.user and first.user is not None and second.user is not None:
+        return False
     if all(_apart(one, other, first, second) for one in first.path for other in second.path):
         return False
     if set(first.match) <= set(second.exclude) or set(second.match) <= set(first.exclude):

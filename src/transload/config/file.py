@@ -19,13 +19,15 @@ from transload.config.check import check_files, check_routes, check_secrets_of
 from transload.config.kinds import kind, names
 from transload.config.lines import lines
 from transload.config.route import Route
+from transload.config.server import Servers, User
+from transload.config.serving import check_keys, check_owing, check_serving
 from transload.config.settings import LogSettings, Settings, SpoolSettings
 from transload.errors import ConfigError
 from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
 from transload.remotes.base import RemoteSettings
 
 T = TypeVar("T", bound=BaseModel)
-_TOP = ("transload", "remotes", "routes")
+_TOP = ("transload", "remotes", "servers", "users", "routes")
 
 
 class Config(BaseModel):
@@ -38,6 +40,8 @@ class Config(BaseModel):
     settings: Settings
     remotes: Mapping[str, RemoteSettings]
     routes: tuple[Route, ...]
+    servers: Servers = Servers()
+    users: Mapping[str, User] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, secrets: bool = True) -> Config:
@@ -106,10 +110,10 @@ def default_path() -> str:
 
 def check(path: str | Path | None = None) -> list[Fault]:
     """Every fault of the config, in the order of the file; connects to nothing."""
-    return _read(Path(path or default_path()).absolute(), secrets=True)[1]
+    return _read(Path(path or default_path()).absolute(), secrets=True, owing=True)[1]
 
 
-def _read(path: Path, *, secrets: bool) -> tuple[Config | None, list[Fault]]:
+def _read(path: Path, *, secrets: bool, owing: bool = False) -> tuple[Config | None, list[Fault]]:
     text = ""
     try:
         text = path.read_bytes().decode()
@@ -122,7 +126,10 @@ def _read(path: Path, *, secrets: bool) -> tuple[Config | None, list[Fault]]:
     except tomllib.TOMLDecodeError as error:
         return None, [_syntax(path, text, str(error))]
     faults = Faults(raw, lines(text))
-    return _checked(raw, path, faults, secrets=secrets), list(faults)
+    found = _checked(raw, path, faults, secrets=secrets)
+    if found is not None and owing:
+        check_owing(dict(enumerate(found.routes)), faults)
+    return found, list(faults)
 
 
 def _syntax(path: Path, text: str, message: str) -> Fault:
@@ -146,14 +153,27 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     if settings is not None:
         _import(settings.modules, path.parent, faults)
     remotes = _remotes(raw.get("remotes", {}), faults, context)
+    servers = _table(Servers, raw.get("servers", {}), ("servers",), faults, context) or Servers()
+    users = _users(raw.get("users", {}), faults, context)
     routes = _routes(raw.get("routes", []), faults, context)
     check_routes(raw, remotes, routes, faults)
+    check_serving(raw, servers, users, routes, faults)
     if secrets:
         tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}
+        tables |= {("users", name): user for name, user in users.items()} | {("routes", index): route for index, route in routes.items()}
         check_files(tables | ({("transload",): settings} if settings else {}), faults)
+        check_keys(servers, faults)
     if faults or settings is None:
         return None
-    return Config(file=path, digest=_digest(raw), settings=settings, remotes=remotes, routes=tuple(routes.values()))
+    return Config(
+        file=path,
+        digest=_digest(raw),
+        settings=settings,
+        remotes=remotes,
+        routes=tuple(routes.values()),
+        servers=servers,
+        users=users,
+    )
 
 
 def _digest(raw: Mapping[str, Any]) -> str:
@@ -210,6 +230,17 @@ def _kind(name: Any, place: Place, faults: Faults) -> type[RemoteSettings] | Non
     except LookupError:
         faults.add(place, f'there is no kind "{name}"', meant(name, names()) or f"there are {', '.join(names())}")
     return None
+
+
+def _users(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[str, User]:
+    if not isinstance(raw, dict):
+        faults.add(("users",), "wants tables, one for each user", "[users.NAME]")
+        return {}
+    for name in raw:
+        if not re.fullmatch(IDENTIFIER, name):
+            faults.add(("users", name), "is no name for a user", "at most 64 letters, digits, _, . and -")
+    found = {name: _table(User, table, ("users", name), faults, context) for name, table in raw.items()}
+    return {name: user for name, user in found.items() if user is not None}
 
 
 def _routes(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[int, Route]:

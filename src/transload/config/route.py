@@ -8,30 +8,36 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from transload.config.words import Globs, Identifier, Naming, Texts
+from transload.config.server import Arriving, Hook
+from transload.config.words import Globs, Identifier, Naming, Table, Texts
 from transload.errors import Rejected
 from transload.explain import Hinted, meant
 from transload.model import Name, Verify
 from transload.names import DEFAULT, dated
 from transload.patterns import Patterns
+from transload.protocols import SERVER
 from transload.units import ByteSize, Duration
 
 TEMPORARY = ("*.part", "*.tmp", "*.filepart", "*.partial", "*.$$$", "*.crdownload", ".*")
 _SOME_TIME = datetime(2000, 1, 2, tzinfo=UTC)
 
 
-class Table(BaseModel):
-    """What every table of the config has in common: frozen, closed, and silent about what it was given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+def _either_of_two(schema: dict[str, Any]) -> None:
+    """An editor is told that `remote` is needed unless `server` is there."""
+    schema.pop("required", None)
+    schema["anyOf"] = [{"required": ["remote"]}, {"required": ["server"]}]
 
 
 class From(Table):
-    """What a route takes: from which remote, which files, and when it looks."""
+    """What a route takes: from which remote, or from our own servers; which files, and when it looks."""
+
+    model_config = ConfigDict(json_schema_extra=_either_of_two)
 
     remote: str = Field(description="The name of a remote.")
+    server: bool = Field(default=False, strict=True, description="Whether it takes what our own servers receive, in place of a remote.")
+    user: Identifier | None = Field(None, description="With `server`: whose uploads; everybody's by default.")
     path: Texts = Field(("",), min_length=1, description="A folder or a file, or a list; {now:%Y%m%d} and {now-1d:%Y%m%d} are filled in.")
     match: Globs = Field(("*",), min_length=1, description="Which names: a glob, a regex that starts with (?, or a list.")
     exclude: Globs = Field((), description="Which names not.")
@@ -55,6 +61,14 @@ class From(Table):
     missed: Literal["once", "skip"] = Field("once", description="What becomes of looks that were missed: one now, or none.")
 
     _moved_to: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_our_servers(cls, table: Any) -> Any:
+        """What servers receive is whole when it arrives: nothing has to settle."""
+        if isinstance(table, dict) and table.get("server") is True:
+            return {**table, "remote": table.get("remote", SERVER), "settle": table.get("settle", 0.0)}
+        return table
 
     @property
     def moved_to(self) -> str:
@@ -184,11 +198,13 @@ After = Annotated[Annotated[Literal["keep", "delete"], Tag("<word>")] | Annotate
 
 
 class Route(Table):
-    """From one remote to others."""
+    """From one remote, or from our servers, to others."""
 
     name: Identifier = Field(description="What the route is called in the ledger, in logs and on the command line.")
     source: From = Field(alias="from", description="What is taken.")
-    to: tuple[To, ...] = Field(min_length=1, description="What is owed, to whom.")
+    to: tuple[To, ...] = Field((), description="What is owed, to whom; may be left out where a hook is told.")
+    on_received: Hook | None = Field(None, description="Who is told of each arrival: { command = [...] } or { url = ..., secret = ... }.")
+    arrival: Arriving | None = Field(None, description="From our servers: when an upload counts as an arrival.")
     after: After = Field("keep", description='What becomes of the source once it is delivered: "keep", "delete" or { move = "done/" }.')
     attempts: int = Field(3, ge=1, le=1000, description="How often a file is tried before it has failed.")
     backoff: Backoff = Backoff()

@@ -9,13 +9,14 @@ from pydantic.json_schema import models_json_schema
 
 from transload.config.kinds import kind, names
 from transload.config.route import Route
+from transload.config.server import Servers, User
 from transload.config.settings import Settings
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the whole file, with every kind of remote that is installed."""
     kinds = {name: kind(name) for name in names()}
-    models: list[type[BaseModel]] = [Settings, Route, *kinds.values()]
+    models: list[type[BaseModel]] = [Settings, Servers, User, Route, *kinds.values()]
     places, whole = models_json_schema([(model, "validation") for model in models], by_alias=True)
     refs = {name: places[model, "validation"] for name, model in kinds.items()}
     return {
@@ -26,6 +27,8 @@ def schema() -> dict[str, Any]:
         "properties": {
             "transload": places[Settings, "validation"],
             "remotes": {"type": "object", "additionalProperties": {"oneOf": list(refs.values())}},
+            "servers": places[Servers, "validation"],
+            "users": {"type": "object", "additionalProperties": places[User, "validation"]},
             "routes": {"type": "array", "items": places[Route, "validation"]},
         },
         "$defs": whole["$defs"],

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from transload.accounts import ALL, Limits, Rights
-from transload.config.route import Table
-from transload.config.words import Globs, Naming
+from transload.config.words import Globs, Naming, Table
 from transload.explain import Hinted
 from transload.secret import RelativePath, Secret
 from transload.units import Duration, Rate

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from transload.config.route import Table
+from transload.config.words import Table
 from transload.explain import Hinted
 from transload.secret import RelativePath, Secret
 from transload.units import ByteSize, Duration

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from transload.explain import IDENTIFIER
 from transload.names import Template
 from transload.patterns import compiled
+
+
+class Table(BaseModel):
+    """What every table of the config has in common: frozen, closed, and silent about what it was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
 
 _NAMING = WithJsonSchema({"type": "string", "examples": ["{now:%Y/%m/%d}/{name}"]})
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from transload.accounts import Account, Login
 from transload.errors import TransloadError
+from transload.protocols import Arrived
 
 Then = Callable[[TransloadError | None], None]
 """Told once, from any thread, how a thing ended that had to be made durable: None for a "yes", or why not."""
@@ -27,26 +27,6 @@ class Item(NamedTuple):
     """Microseconds since 1970."""
     mode: int
     folder: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A file that has been received, as hooks are told of it. At least once; `id` is the same each time."""
-
-    id: int
-    path: str
-    """Where a read-only copy of the bytes can be read; the same bytes as long as the hook runs."""
-    name: str
-    """The path in the user's home, in its safe spelling."""
-    size: int
-    sha256: str
-    user: str
-    client: str
-    """The client's address."""
-    protocol: str
-    time: float
-    """When it had wholly arrived, in seconds since 1970."""
-    route: str = ""
 
 
 class Upload(Protocol):
@@ -189,3 +169,6 @@ class Landing(Protocol):
     """Where files land: what makes a "yes" true. One for a whole process; two kinds: a plain folder, and ledger with spool."""
 
     # Written beside servers/landing.py, which has the particulars.
+
+
+__all__ = ["Arrived", "Gate", "Item", "Landing", "Reading", "Then", "Upload", "Visit"]

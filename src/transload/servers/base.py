@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from transload.accounts import Account, Login
 from transload.errors import TransloadError
+from transload.model import Name
 from transload.protocols import Arrived
 
 Then = Callable[[TransloadError | None], None]
@@ -165,10 +168,63 @@ class Gate(Protocol):
         """Either "any" or "key+password"; "any" for users that do not exist."""
 
 
+RESERVED = b".\x1f"
+"""What the names begin with that a home's folders hold for the server itself: no client sees or uses them."""
+KEPT = RESERVED + b"part."
+"""Before the name of a cut upload that is kept for resuming; its user is shown it as `name` while no whole file has that name."""
+
+
+class Home(Protocol):
+    """A user's home as the landing sees it. For any thread."""
+
+    user: str
+
+    def folder(self, path: bytes) -> AbstractContextManager[int]:
+        """The folder `path` of the home (empty for the home itself), open, without following a link out of it.
+
+        Raises Missing, Conflict (it is no folder) or Rejected.
+        """
+
+    def changed(self, count: int, files: int) -> None:
+        """The landing has added so many bytes and files to the home, or taken them away (below 0); kept parts among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What a client is about to send, and where to; its rights were looked at."""
+
+    account: Account
+    login: Login
+    home: Home
+    path: Name
+    """In the home; nothing in it begins with RESERVED."""
+    offset: int = 0
+    append: bool = False
+    size: int | None = None
+    admit: Callable[[int], None] = field(default=lambda _size: None)
+    """Asked before the upload grows to so many bytes: raises Full (quota) or Refused (larger than allowed)."""
+
+
 class Landing(Protocol):
-    """Where files land: what makes a "yes" true. One for a whole process; two kinds: a plain folder, and ledger with spool."""
+    """Where files land: what makes a "yes" true. One for a whole process; two kinds: a plain folder, and ledger with spool.
 
-    # Written beside servers/landing.py, which has the particulars.
+    `rename` and `remove` return at once and tell `then` when that is durable; all that changes the files of homes goes through here.
+    """
+
+    def upload(self, sending: Sending) -> Upload:
+        """Begin an upload. Raises Conflict (the name is taken, and may not be uploaded again), Refused (offset), Missing or Full."""
+
+    def rename(self, home: Home, login: Login, old: Name, new: Name, then: Then) -> None:
+        """Rename a file or folder of the home, or a cut upload. `new` is taken: Conflict, or what the arrival contract says (`exists`)."""
+
+    def remove(self, home: Home, path: Name, then: Then) -> None:
+        """Remove a file of the home, or a cut upload."""
+
+    def sha256(self, home: Home, path: Name) -> str | None:
+        """The SHA-256 of a whole file that landed here, if it is known."""
+
+    def close(self) -> None:
+        """Let what is in hand end, then land no more."""
 
 
-__all__ = ["Arrived", "Gate", "Item", "Landing", "Reading", "Then", "Upload", "Visit"]
+__all__ = ["KEPT", "RESERVED", "Arrived", "Gate", "Home", "Item", "Landing", "Reading", "Sending", "Then", "Upload", "Visit"]

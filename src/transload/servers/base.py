@@ -188,6 +188,44 @@ class Home(Protocol):
     def changed(self, count: int, files: int) -> None:
         """The landing has added so many bytes and files to the home, or taken them away (below 0); kept parts among them."""
 
+    def changing(self) -> AbstractContextManager[None]:
+        """Held around a change on disk and the `changed` or `settle` that tells of it: nobody counts the home meanwhile. Re-entrant."""
+
+
+class Meter(Protocol):
+    """What one upload may still bring, and has brought. For one thread at a time."""
+
+    def __call__(self, size: int) -> None:
+        """The upload is about to have `size` bytes: raises Full (quota) or Refused (larger than allowed), and then nothing has changed."""
+
+    def instead(self, size: int) -> None:
+        """`size` bytes of a file in the home will be gone once it has landed: the cut part that it resumes, the file that it replaces."""
+
+    def whole(self, size: int) -> None:
+        """It is whole, with `size` bytes: raises Refused when that is less than allowed."""
+
+    def settle(self, count: int, files: int) -> None:
+        """It is over, landed or kept or forgotten: the home has so many bytes and files more than before (not told to `changed` as well).
+
+        What was set aside for it is free again. Only the first call counts.
+        """
+
+
+class Unmetered:
+    """No limit at all."""
+
+    def __call__(self, size: int) -> None:
+        pass
+
+    def instead(self, size: int) -> None:
+        pass
+
+    def whole(self, size: int) -> None:
+        pass
+
+    def settle(self, count: int, files: int) -> None:
+        pass
+
 
 @dataclass(frozen=True, slots=True)
 class Sending:
@@ -201,8 +239,8 @@ class Sending:
     offset: int = 0
     append: bool = False
     size: int | None = None
-    admit: Callable[[int], None] = field(default=lambda _size: None)
-    """Asked before the upload grows to so many bytes: raises Full (quota) or Refused (larger than allowed)."""
+    admit: Meter = field(default_factory=Unmetered)
+    """Asked before the upload grows to so many bytes, and told once it is over."""
 
 
 class Landing(Protocol):
@@ -227,4 +265,19 @@ class Landing(Protocol):
         """Let what is in hand end, then land no more."""
 
 
-__all__ = ["KEPT", "RESERVED", "Arrived", "Gate", "Home", "Item", "Landing", "Reading", "Sending", "Then", "Upload", "Visit"]
+__all__ = [
+    "KEPT",
+    "RESERVED",
+    "Arrived",
+    "Gate",
+    "Home",
+    "Item",
+    "Landing",
+    "Meter",
+    "Reading",
+    "Sending",
+    "Then",
+    "Unmetered",
+    "Upload",
+    "Visit",
+]

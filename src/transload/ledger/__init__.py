@@ -12,6 +12,7 @@ from transload.ledger.hand import Hand
 from transload.ledger.looks import Found, Known, Looks, PassRow
 from transload.ledger.owing import Owed
 from transload.ledger.presence import Presence
+from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Settling",
     "Trip",
     "Trouble",
+    "Uploads",
     "View",
     "Wanted",
     "Worker",
@@ -61,6 +63,7 @@ class Ledger:
         self.hand = Hand(self.database)
         self.looks = Looks(self.database)
         self.presence = Presence(self.database)
+        self.uploads = Uploads(self.database)
         self.view = View(self.database)
 
     def close(self) -> None:

@@ -34,6 +34,11 @@ class Digest:
         """How many bytes were written, or found."""
         return self._size
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is something that was not hashed yet, or may be."""
+        return self._thread is not None
+
     def wrote(self, data: bytes | bytearray | memoryview) -> None:
         """`data` was appended to the file."""
         count = len(data)

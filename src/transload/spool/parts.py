@@ -38,6 +38,23 @@ class Corner:
         """A path that no other part of this process has."""
         return f"{self._path}/{next(self._numbers)}"
 
+    @property
+    def token(self) -> str:
+        """What tells this process from all others."""
+        return os.path.basename(self._path)
+
+    def copy(self, name: bytes, folder: int, path: str) -> None:
+        """Copy the file `name` of an open folder, on another disk, to `path`."""
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                disk.copy(source, target, os.fstat(source).st_size)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+
     def create(self) -> tuple[int, str]:
         """A new empty file, open, and its path."""
         path = self.path()
@@ -47,6 +64,18 @@ class Corner:
         """Remove the folder and all that is left in it."""
         sweep(self._path)
         os.close(self._lock)
+
+
+def is_abandoned(corner: str) -> bool:
+    """Whether the process whose corner that is, or was, is gone."""
+    try:
+        lock = os.open(corner + ALIVE, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    try:
+        return try_exclusive(lock, corner + ALIVE)
+    finally:
+        os.close(lock)
 
 
 def sweep(corner: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -16,8 +17,9 @@ from transload import crash, disk
 from transload.errors import Changed, Full, Missing
 from transload.model import Entry, Spooled
 from transload.spool import collector
+from transload.spool.drafts import Draft
 from transload.spool.locks import Turnstile
-from transload.spool.parts import Corner, StreamPart, resumable_part, resume_name
+from transload.spool.parts import Corner, StreamPart, is_abandoned, resumable_part, resume_name
 from transload.spool.telling import telling, told
 from transload.units import show_size
 
@@ -87,6 +89,37 @@ class Spool:
         with telling():
             return StreamPart(*corner.create(), corner, self.check_room, resumable=False)
 
+    def draft(self, size: int = 0) -> Draft:
+        """An empty part for about `size` bytes that may be written in any order; raises Full."""
+        self.check_room(size)
+        corner = self._mine()
+        with telling():
+            return Draft(*corner.create(), self.check_room)
+
+    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
+        """A part that begins with `size` bytes of the file `name` in the open folder `folder`, which is no longer there then."""
+        corner = self._mine()
+        with telling():
+            path = corner.path()
+            try:
+                os.rename(name, path, src_dir_fd=folder)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                corner.copy(name, folder, path)
+                os.unlink(name, dir_fd=folder)
+            os.truncate(path, size)
+            return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, self.check_room)
+
+    @property
+    def token(self) -> str:
+        """What the names of this process's own things begin with, wherever they lie; `is_dead` tells whether it still lives."""
+        return self._mine().token
+
+    def is_dead(self, token: str) -> bool:
+        """Whether the process that had this token is gone."""
+        return is_abandoned(f"{self._parts}/{token}")
+
     def put(self, entry: Entry, data: bytes) -> Spooled:  # noqa: ARG002
         """Store a small file that was read at once; raises Full."""
         self.check_room(len(data))
@@ -128,14 +161,24 @@ class Spool:
 
     def commit(self, spooled: Sequence[Spooled]) -> None:
         """Give all of `spooled` their places; durable on return. May be repeated. Raises Full, Busy, or Changed when bytes are gone."""
-        with self.accepting(), telling():
+        with self.accepting():
+            self.sync(spooled)
+            crash.point("spool-synced")
+            self.place(spooled)
+
+    def sync(self, spooled: Sequence[Spooled]) -> None:
+        """The bytes of all of `spooled` are on the disk, but have no place yet; when that fails, all of them are forgotten."""
+        with telling():
             try:
                 self._volume.sync(len(spooled), self._opened(spooled))
             except OSError:
                 # A second sync of the same bytes would succeed, for the disk has given them up.
                 self.forget(spooled)
                 raise
-            crash.point("spool-synced")
+
+    def place(self, spooled: Sequence[Spooled]) -> None:
+        """Give `spooled`, which were synced, their places; durable on return. To be held inside `accepting`."""
+        with telling():
             for item in spooled:
                 self._place(item)
                 crash.point("spool-placed")

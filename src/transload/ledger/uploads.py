@@ -1,0 +1,166 @@
+"""Uploads to our own servers: landed, renamed, removed, judged; and the arrivals that routes make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from transload.ledger.booking import GONE, Book, Change, Landed, Removed, Renamed, judge, names_of
+from transload.ledger.database import Database, now
+from transload.ledger.plain import each, rows
+from transload.ledger.taking import Row, Take, Verdict, take
+from transload.model import Name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class Uploads:
+    """The life of an upload, one transaction per call."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record(self, node: str, changes: Sequence[Change]) -> int:
+        """All of these, in one transaction; no two of them about the same name of a user. Gives how many arrivals that makes."""
+        at = now()
+        with self._db.write() as connection:
+            there = _there(connection, [(one.user, path.raw) for one in changes for path in names_of(one)])
+            wanted: list[tuple[Row, Verdict]] = []
+            book = Book(node, at)
+            for one in changes:
+                if isinstance(one, Landed):
+                    book.landed(one, there.get((one.user, one.path.raw)))
+                elif isinstance(one, Renamed):
+                    book.renamed(one, there.get((one.user, one.old.raw)), there.get((one.user, one.new.raw)))
+                else:
+                    book.removed(one, there.get((one.user, one.path.raw)))
+            wanted = book.write(connection)
+            return take(self._db, connection, node, wanted, at)
+
+    def judged(self, node: str, verdicts: Sequence[tuple[Row, Verdict]]) -> int:
+        """These were judged anew; what was changed meanwhile is left alone. Gives how many arrivals that makes."""
+        at = now()
+        with self._db.write() as connection:
+            ids = [row.id for row, _ in verdicts]
+            found = {row.id: row for row in _rows(connection, f"{_SELECT} where id in ?", ids)} if ids else {}
+            fresh = [
+                (row, verdict)
+                for row, verdict in verdicts
+                if (here := found.get(row.id)) and (here.path, here.updated, here.state) == (row.path, row.updated, "here")
+            ]
+            judge(connection, fresh, at)
+            return take(self._db, connection, node, fresh, at)
+
+    def vouched(self, ids: Sequence[int], reason: str) -> None:
+        """These said that another file is whole: they have done what they came for."""
+        with self._db.write() as connection:
+            each(connection, "update uploads set taken = true, judge = null, reason = ? where id = ?", [(reason, one) for one in ids])
+
+    def below(self, user: str, old: Name, new: Name, verdict: Callable[[Row], Verdict], node: str) -> int:
+        """The folder `old` has the name `new` now, and all that lies in it; what no route took is judged anew."""
+        at = now()
+        with self._db.write() as connection:
+            moved, judged = [], []
+            for row in _under(connection, user, old.raw):
+                path = new.raw + row.path[len(old.raw) :]
+                moved.append((path, Name(path).text, at, row.id))
+                if not row.taken:
+                    fresh = row._replace(path=path, updated=at)
+                    judged.append((fresh, verdict(fresh)))
+            each(connection, "update uploads set path = ?, text = ?, updated = ? where id = ?", moved)
+            judge(connection, judged, at)
+            return take(self._db, connection, node, judged, at)
+
+    # What is there
+
+    def at(self, user: str, path: Name) -> Row | None:
+        """The whole file that is there."""
+        with self._db.read() as connection:
+            return _there(connection, [(user, path.raw)]).get((user, path.raw))
+
+    def number(self, number: int) -> Row | None:
+        """The upload of that number."""
+        with self._db.read() as connection:
+            return next(iter(_rows(connection, f"{_SELECT} where id = ?", number)), None)
+
+    def under(self, user: str, folder: bytes) -> list[Row]:
+        """All that is in a folder of a home, and below; all of it where the folder is empty."""
+        with self._db.read() as connection:
+            return _under(connection, user, folder)
+
+    def due(self, node: str, limit: int = 256) -> list[Row]:
+        """What is to be judged anew now, longest first."""
+        with self._db.read() as connection:
+            return _rows(connection, _DUE, node, now(), limit)
+
+    def next_due(self, node: str) -> int | None:
+        """When something is to be judged anew."""
+        with self._db.read() as connection:
+            found = rows(connection, _NEXT, node).scalar()
+            return None if found is None else int(found)
+
+    def users(self) -> list[str]:
+        """Whose files are here."""
+        with self._db.read() as connection:
+            return [
+                row[0]
+                for row in rows(
+                    connection, "select distinct user_name from (select \"user\" as user_name from uploads where state = 'here') u"
+                )
+            ]
+
+    def here(self, node: str, after: int, limit: int) -> list[Row]:
+        """What is in homes of this node, in order, from the number `after` on."""
+        with self._db.read() as connection:
+            return _rows(connection, f"{_SELECT} where state = 'here' and node = ? and id > ? order by id limit ?", node, after, limit)
+
+    def last(self, node: str) -> int:
+        """When something was last written about a file of this node."""
+        with self._db.read() as connection:
+            return int(rows(connection, "select coalesce(max(updated), 0) from uploads where node = ?", node).scalar())
+
+    def lost(self, ids: Sequence[int], reason: str) -> None:
+        """These files are in no home any more."""
+        at = now()
+        with self._db.write() as connection:
+            each(connection, GONE, [(reason, at, one) for one in ids])
+
+    def untaken(self) -> int:
+        """How many files are in homes that no route took."""
+        with self._db.read() as connection:
+            return int(rows(connection, "select count(*) from uploads where state = 'here' and not taken").scalar())
+
+
+def _there(connection: Connection, places: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Row]:
+    """The files that are at these paths of these users."""
+    by_user: dict[str, list[bytes]] = {}
+    for user, path in places:
+        by_user.setdefault(user, []).append(path)
+    found: dict[tuple[str, bytes], Row] = {}
+    for user, paths in by_user.items():
+        for row in _rows(connection, _AT, user, paths):
+            found[user, row.path] = row
+    return found
+
+
+def _under(connection: Connection, user: str, folder: bytes) -> list[Row]:
+    if not folder:
+        return _rows(connection, f"{_SELECT} where state = 'here' and \"user\" = ? order by path", user)
+    # 0x30 follows the slash: all that begins with the folder and a slash lies between the two.
+    return _rows(
+        connection, f"{_SELECT} where state = 'here' and \"user\" = ? and path > ? and path < ?", user, folder + b"/", folder + b"0"
+    )
+
+
+def _rows(connection: Connection, sql: str, *values: Any) -> list[Row]:
+    return [Row(*row)._replace(taken=bool(row[9])) for row in rows(connection, sql, *values)]
+
+
+_COLUMNS = 'id, "user", path, state, reason, size, modified, sha256, node, taken, judge, protocol, client, at, updated'
+_SELECT = f"select {_COLUMNS} from uploads"  # noqa: S608
+_AT = f"{_SELECT} where state = 'here' and \"user\" = ? and path in ?"
+_DUE = f"{_SELECT} where state = 'here' and not taken and node = ? and judge <= ? order by judge limit ?"
+_NEXT = "select min(judge) from uploads where state = 'here' and not taken and node = ?"
+
+__all__ = ["Change", "Landed", "Removed", "Renamed", "Row", "Take", "Uploads", "Verdict"]

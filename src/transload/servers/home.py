@@ -13,16 +13,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from transload import disk
-from transload.errors import Busy, Conflict, Missing, TransloadError
+from transload.errors import Busy, Conflict, Missing, Refused, TransloadError
 from transload.model import spell
 from transload.servers.base import KEPT, RESERVED, Item
 from transload.servers.quota import Stock
+from transload.servers.reading import Open
+from transload.servers.telling import missing, told
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _WAY = os.O_PATH | os.O_DIRECTORY
 _FILE = os.O_RDONLY | os.O_NONBLOCK
 _THERE = os.O_PATH
-_NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 _RUBBISH = 3600.0
 
 
@@ -102,8 +103,29 @@ class Home:
         finally:
             os.close(descriptor)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise _missing(path)
+            raise missing(path)
         return found
+
+    def has(self, path: bytes) -> bool:
+        """Whether there is a whole file or a folder `path`."""
+        try:
+            self.look(path)
+        except Missing:
+            return False
+        return True
+
+    def check_new(self, path: bytes) -> None:
+        """A file `path` could be made: raises Missing (no such folder), Conflict (a folder has the name) or Refused (too long)."""
+        with self.beside(path) as (folder, base):
+            longest = os.fpathconf(folder, "PC_NAME_MAX")
+            if len(base) > longest:
+                raise Refused(f"{spell(path)}: the name has {len(base)} bytes, the limit is {longest}")
+            try:
+                found = os.stat(base, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return
+        if not stat.S_ISREG(found.st_mode):
+            raise Conflict(f"{spell(path)}: the name is taken")
 
     def item(self, path: bytes) -> Item:
         """What is at `path`: a file, a folder, or a cut upload under its name; raises Missing."""
@@ -198,7 +220,7 @@ class Home:
         try:
             found = os.fstat(descriptor).st_mode
             if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):
-                raise _missing(path)
+                raise missing(path)
             os.chmod(f"/proc/self/fd/{descriptor}", mode & 0o777 | (0o700 if stat.S_ISDIR(found) else 0))
         except OSError as error:
             raise told(error, path) from error
@@ -212,28 +234,6 @@ class Home:
         except OSError as error:
             raise told(error, b"") from error
         return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
-
-
-class Open:
-    """A file of a home, open for reading."""
-
-    __slots__ = ("_descriptor", "modified", "size")
-
-    def __init__(self, descriptor: int, path: bytes) -> None:
-        """The open file `descriptor`, which is closed again unless it is an ordinary file."""
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise Conflict(f"{spell(path)}: it is a folder") if stat.S_ISDIR(found.st_mode) else _missing(path)
-        self._descriptor, self.size, self.modified = descriptor, found.st_size, found.st_mtime_ns // 1000
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class Homes:
@@ -268,15 +268,6 @@ class Homes:
             home = Home(user, root, stock)
             self._stocks[found.st_dev, found.st_ino] = home.stock
         return home
-
-
-def told(error: OSError, path: bytes) -> TransloadError:
-    """`error` about the path `path` of a home; that something is a link, or has one on its way, is nobody's business."""
-    return _missing(path) if error.errno in _NO_WAY else disk.told(error, path)
-
-
-def _missing(path: bytes) -> Missing:
-    return Missing(f"{spell(path) or '/'}: there is no such file or folder")
 
 
 def _item(name: bytes, found: os.stat_result) -> Item:

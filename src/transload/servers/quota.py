@@ -124,6 +124,14 @@ class Hold:
             self._stock.set_aside(more, 0, limits)
             self._bytes += more
 
+    def fits(self, size: int) -> None:
+        """An upload of `size` bytes would be taken now: raises Full or Refused. Nothing is set aside for what was only announced."""
+        before = self._bytes
+        self(size)
+        if self._bytes > before:
+            self._stock.settle((self._bytes - before, 0), 0, 0)
+            self._bytes = before
+
     def instead(self, size: int) -> None:
         """`size` bytes of a file in the home will be gone once it has landed."""
         self._instead += size

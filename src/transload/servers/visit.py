@@ -1,0 +1,289 @@
+"""One logged-in session: what it asks for, held against its user's rights and limits, then done in the home or by the landing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import cached_property
+
+from transload.accounts import Account, Login
+from transload.errors import Conflict, Denied, Missing, Refused, TransloadError
+from transload.model import Name, spell
+from transload.patterns import PatternFault, Patterns
+from transload.servers.base import RESERVED, Item, Landing, Reading, Sending, Then, Upload
+from transload.servers.home import Home
+from transload.servers.pace import Paces
+from transload.servers.quota import Hold
+from transload.servers.telling import missing
+
+_REMEMBERED = 4096
+_numbers = itertools.count()
+
+
+def _nothing() -> str:
+    return ""
+
+
+class Stay:
+    """A `Visit` to a home. Whatever the protocol, this is where it is decided whether a user may."""
+
+    def __init__(
+        self,
+        account: Account,
+        login: Login,
+        home: Home,
+        landing: Landing,
+        paces: Paces,
+        *,
+        over: Callable[[], str] = _nothing,
+        gone: Callable[[], object] = _nothing,
+    ) -> None:
+        """`over` says why the session must end, if it must; `gone` is told once, when it is over. With a quota, counts the home."""
+        self.account, self.login, self.home = account, login, home
+        self._landing, self._over, self._gone = landing, over, gone
+        self._rights, self._limits = account.rights, account.limits
+        self._number = next(_numbers)
+        self._up, self._down = paces.of(account.name, account.limits)
+        self._own: dict[bytes, None] = {}
+        self._open = True
+        if self._has_quota:
+            home.stock.look()
+
+    @property
+    def over(self) -> str:
+        return self._over()
+
+    # Looking
+
+    def item(self, path: bytes) -> Item:
+        """What is at `path`, for whom has `l` or `r` there, has uploaded it just now, or could resume it; Missing to all others."""
+        at = self._there(path)
+        if not at or at in self._own or self._any("lr", at):
+            return self.home.item(at)
+        return self._glimpse(at)
+
+    def _glimpse(self, at: bytes) -> Item:
+        try:
+            folder = self.home.item(at)
+        except Missing:
+            folder = None
+        if folder is not None and folder.folder and self._any("e", at):
+            return folder
+        if self._any("aw", at) and self.home.kept(at) and not self.home.has(at):
+            return self.home.item(at)
+        raise missing(at)
+
+    def items(self, path: bytes) -> Iterator[Item]:
+        at = self._there(path)
+        self._need("l", at, "list")
+        with self.home.folder(at):
+            return self.home.items(at)
+
+    def enter(self, path: bytes) -> None:
+        at = self._there(path)
+        self._need("e", at, "enter")
+        with self.home.folder(at):
+            return
+
+    def read(self, path: bytes) -> Reading:
+        at = self._there(path)
+        self._need("r", at, "read")
+        return self.home.read(at)
+
+    def sha256(self, path: bytes) -> str | None:
+        at = self._there(path)
+        if at not in self._own:
+            self._need("rl", at, "look at")
+        return self._landing.sha256(self.home, Name(at)) if at else None
+
+    def room(self) -> tuple[int, int]:
+        total, left = self.home.room()
+        quota = self._limits.quota
+        if quota is None:
+            return total, left
+        self.home.stock.look()
+        return quota, max(0, min(left, quota - self.home.stock.used()[0]))
+
+    # Changing
+
+    def upload(self, path: bytes, *, offset: int = 0, append: bool = False, size: int | None = None) -> Upload:
+        name = self._new(path)
+        self._need("a" if append else "aw" if offset else "w", name.raw, "append to" if append else "write")
+        self._check_name(name)
+        self.home.check_new(name.raw)
+        hold = Hold(self.home.stock, self._limits, file=self._has_quota and self.home.kept(name.raw) is None)
+        try:
+            if size is not None:
+                hold.fits(size)
+            sending = Sending(self.account, self.login, self.home, name, offset, append, size, hold)
+            return Own(self._landing.upload(sending), hold, lambda: self._uploaded(name.raw))
+        except BaseException:
+            hold.settle(0, 0)
+            raise
+
+    def _uploaded(self, at: bytes) -> None:
+        self._own[at] = None
+        if len(self._own) > _REMEMBERED:
+            self._own.pop(next(iter(self._own)), None)
+
+    def rename(self, old: bytes, new: bytes, then: Then) -> None:
+        source, target = self._named(old), self._new(new)
+        for name in (source, target):
+            self._need("f", name.raw, "rename")
+        if source.folder != target.folder:
+            self._need("aw", target.raw, "write")
+        if self.home.item(source.raw).folder:
+            self._keep_rights(source, target)
+        else:
+            self._check_name(target)
+        self.home.check_new(target.raw)
+
+        def done(error: TransloadError | None) -> None:
+            if error is None and source.raw in self._own:
+                self._own.pop(source.raw, None)
+                self._uploaded(target.raw)
+            then(error)
+
+        self._landing.rename(self.home, self.login, source, target, done)
+
+    def _keep_rights(self, source: Name, target: Name) -> None:
+        """No folder that has letters of its own comes to lie elsewhere, and none comes to lie where others wait for it."""
+        for folder in self._rights.folders:
+            own = folder.strip("/").encode("utf-8", "surrogateescape") + b"/"
+            if own.startswith((source.raw + b"/", target.raw + b"/")):
+                raise Denied(f"{source}: {folder} has rights of its own and stays where it is")
+
+    def remove(self, path: bytes, then: Then) -> None:
+        name = self._named(path)
+        self._need("d", name.raw, "remove")
+        if self.home.item(name.raw).folder:
+            raise Conflict(f"{name}: it is a folder")
+        self._own.pop(name.raw, None)
+        self._landing.remove(self.home, name, then)
+
+    def make_folder(self, path: bytes) -> None:
+        name = self._new(path)
+        self._need("m", name.raw, "make")
+        self.home.make_folder(name.raw)
+
+    def remove_folder(self, path: bytes) -> None:
+        name = self._named(path)
+        self._need("d", name.raw, "remove")
+        self.home.remove_folder(name.raw)
+
+    def set_time(self, path: bytes, modified: int) -> None:
+        at = self._there(path)
+        if at not in self._own:
+            self._need("T", at, "set the time of")
+        self.home.set_time(at, modified)
+
+    def set_mode(self, path: bytes, mode: int) -> None:
+        at = self._there(path)
+        self._need("M", at, "set the mode of")
+        self.home.set_mode(at, mode)
+
+    # Pace, and the end
+
+    def hold_in(self, count: int) -> float:
+        return self._up.hold(self._number, count)
+
+    def hold_out(self, count: int) -> float:
+        return self._down.hold(self._number, count)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._gone()
+
+    # What names and rights come to
+
+    def _there(self, path: bytes) -> bytes:
+        """The way below the home that `path` means; Missing for what no client can know of, Rejected for what is no name."""
+        at = beneath(path)
+        if RESERVED in at and any(part.startswith(RESERVED) for part in at.split(b"/")):
+            raise missing(at)
+        return Name(at).raw if at else at
+
+    def _named(self, path: bytes) -> Name:
+        at = self._there(path)
+        if not at:
+            raise Denied("the home itself stays as it is")
+        return Name(at)
+
+    def _new(self, path: bytes) -> Name:
+        """The name that something is to get; Refused where it cannot have that one."""
+        at = beneath(path)
+        if not at:
+            raise Conflict("/: it is the home itself")
+        name = Name(at)
+        if RESERVED in at and any(part.startswith(RESERVED) for part in at.split(b"/")):
+            raise Refused(f"{name}: names that begin so are the server's own")
+        if b"\n" in at or b"\r" in at:
+            raise Refused(f"{name}: a name that holds a line break is not taken")
+        return name
+
+    def _any(self, letters: str, at: bytes) -> bool:
+        has = self._rights.at(at)
+        return any(letter in has for letter in letters)
+
+    def _need(self, letters: str, at: bytes, what: str) -> None:
+        if not self._any(letters, at):
+            raise Denied(f"{spell(at) or '/'}: {self.account.name} may not {what} it")
+
+    @property
+    def _has_quota(self) -> bool:
+        return self._limits.quota is not None or self._limits.quota_files is not None
+
+    @cached_property
+    def _patterns(self) -> Patterns | None:
+        return Patterns(self._limits.match) if self._limits.match else None
+
+    def _check_name(self, name: Name) -> None:
+        try:
+            patterns = self._patterns
+        except PatternFault as fault:
+            raise Refused(f"{name}: a pattern of {self.account.name} {fault}") from fault
+        if patterns is not None and name not in patterns:
+            raise Refused(f"{name}: only names like {', '.join(patterns.texts)} are taken")
+
+
+class Own:
+    """An upload of the session: once it has landed, its user may look at it and set its time."""
+
+    __slots__ = ("_hold", "_landed", "_upload", "cut", "cut_to", "write", "write_at")
+
+    def __init__(self, upload: Upload, hold: Hold, landed: Callable[[], None]) -> None:
+        """`upload` for which `hold` was set aside; `landed` is called once it is whole."""
+        self._upload, self._hold, self._landed = upload, hold, landed
+        self.write, self.write_at, self.cut_to, self.cut = upload.write, upload.write_at, upload.cut_to, upload.cut
+
+    @property
+    def offset(self) -> int:
+        return self._upload.offset
+
+    @property
+    def size(self) -> int:
+        return self._upload.size
+
+    def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
+        def done(error: TransloadError | None) -> None:
+            if error is None:
+                self._landed()
+            then(error)
+
+        self._upload.finish(done, sure)
+
+    def discard(self) -> None:
+        self._upload.discard()
+
+
+def beneath(path: bytes) -> bytes:
+    """The way below the home that `path` means, by its text alone: `b"/a/../b"` is `b"b"`, and nothing is above the home."""
+    out: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            del out[-1:]
+        elif part not in (b"", b"."):
+            out.append(part)
+    return b"/".join(out)

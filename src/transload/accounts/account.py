@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from transload.accounts.limits import Limits
 from transload.accounts.rights import Rights
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
 class Account(BaseModel):
     """One user of our servers, as the ledger keeps it. Frozen; a change is a new one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: str
-    password: str | None = None
+    name: str = Field(pattern=NAME)
+    password: str | None = Field(None, repr=False)
     """An argon2 hash, never the password."""
     keys: tuple[str, ...] = ()
     """Public SSH keys as in authorized_keys: type and base64, comments dropped."""
@@ -42,6 +44,6 @@ class Login:
     """ftp (in clear), ftps or sftp."""
     address: str
     user: str
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     key: str | None = None
     certificate: str | None = None

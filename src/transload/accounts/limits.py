@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from transload.accounts.addresses import network, within
 from transload.units import ByteSize, Rate
 
 Protocol = Literal["ftp", "ftps", "sftp"]
@@ -37,14 +37,14 @@ class Limits(BaseModel):
     @classmethod
     def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         for one in addresses:
-            ip_network(one, strict=False)
+            network(one)
         return addresses
 
     def admits(self, protocol: str, address: str, at: datetime) -> str:
         """Why a login by `protocol` from `address` at the time `at` (UTC) is not allowed, or nothing."""
         if protocol not in self.protocols:
             return f"it may not come by {protocol}"
-        if self.addresses and not any(ip_address(address) in ip_network(one, strict=False) for one in self.addresses):
+        if self.addresses and not within(address, self.addresses):
             return f"it may not come from {address}"
         if self.expires is not None and at >= self.expires.astimezone(at.tzinfo):
             return f"it has expired at {self.expires}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transload.ledger.arrivals import Arrivals, Outcome
+from transload.ledger.bans import Bans
 from transload.ledger.claims import Claim, Claims, Lost
 from transload.ledger.database import Database, NoRoom, now
 from transload.ledger.deliveries import Deliveries, Due, Settling
@@ -11,12 +12,14 @@ from transload.ledger.fleet import Fleet, Trip, Worker
 from transload.ledger.hand import Hand
 from transload.ledger.looks import Found, Known, Looks, PassRow
 from transload.ledger.owing import Owed
+from transload.ledger.people import People
 from transload.ledger.presence import Presence
 from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
 __all__ = [
     "Arrivals",
+    "Bans",
     "Claim",
     "Claims",
     "Database",
@@ -33,6 +36,7 @@ __all__ = [
     "Outcome",
     "Owed",
     "PassRow",
+    "People",
     "Presence",
     "Received",
     "Row",
@@ -57,11 +61,13 @@ class Ledger:
         """
         self.database = Database(url, busy=busy)
         self.arrivals = Arrivals(self.database)
+        self.bans = Bans(self.database)
         self.claims = Claims(self.database)
         self.deliveries = Deliveries(self.database)
         self.fleet = Fleet(self.database)
         self.hand = Hand(self.database)
         self.looks = Looks(self.database)
+        self.people = People(self.database)
         self.presence = Presence(self.database)
         self.uploads = Uploads(self.database)
         self.view = View(self.database)

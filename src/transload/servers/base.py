@@ -87,8 +87,13 @@ class Visit(Protocol):
     Rejected, never reached. All but `then` callbacks are short and may be called in an event loop.
     """
 
-    account: Account
-    login: Login
+    @property
+    def account(self) -> Account:
+        """The account as it is now: it may change while the session lasts."""
+
+    @property
+    def login(self) -> Login:
+        """How its user came in."""
 
     @property
     def over(self) -> str:
@@ -144,6 +149,25 @@ class Visit(Protocol):
 
     def close(self) -> None:
         """The session is over."""
+
+
+class Seat(Protocol):
+    """What a visit knows of the session that it is for: the gate gives it, and changes it under the session's feet."""
+
+    @property
+    def account(self) -> Account:
+        """The account as it is now."""
+
+    @property
+    def login(self) -> Login:
+        """How its user came in."""
+
+    @property
+    def over(self) -> str:
+        """Why the session must end, or nothing."""
+
+    def leave(self) -> None:
+        """The session is over. Harmless when it was before."""
 
 
 class Gate(Protocol):
@@ -275,6 +299,7 @@ __all__ = [
     "Landing",
     "Meter",
     "Reading",
+    "Seat",
     "Sending",
     "Then",
     "Unmetered",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from functools import cached_property
+from collections.abc import Iterator
 
-from transload.accounts import Account, Login
+from transload.accounts import Account, Limits
 from transload.errors import Conflict, Denied, Missing, Refused, TransloadError
 from transload.model import Name, spell
 from transload.patterns import PatternFault, Patterns
-from transload.servers.base import RESERVED, Item, Landing, Reading, Sending, Then, Upload
-from transload.servers.home import Home
+from transload.servers.base import RESERVED, Item, Landing, Reading, Seat, Sending, Then, Upload, Visit
+from transload.servers.home import Home, Homes
+from transload.servers.own import Own
 from transload.servers.pace import Paces
 from transload.servers.quota import Hold
 from transload.servers.telling import missing
@@ -21,38 +20,37 @@ _REMEMBERED = 4096
 _numbers = itertools.count()
 
 
-def _nothing() -> str:
-    return ""
-
-
 class Stay:
     """A `Visit` to a home. Whatever the protocol, this is where it is decided whether a user may."""
 
-    def __init__(
-        self,
-        account: Account,
-        login: Login,
-        home: Home,
-        landing: Landing,
-        paces: Paces,
-        *,
-        over: Callable[[], str] = _nothing,
-        gone: Callable[[], object] = _nothing,
-    ) -> None:
-        """`over` says why the session must end, if it must; `gone` is told once, when it is over. With a quota, counts the home."""
-        self.account, self.login, self.home = account, login, home
-        self._landing, self._over, self._gone = landing, over, gone
-        self._rights, self._limits = account.rights, account.limits
+    def __init__(self, seat: Seat, home: Home, landing: Landing, paces: Paces) -> None:
+        """For the session in `seat`, whose account may change while it lasts. With a quota, counts the home."""
+        self.login, self.home = seat.login, home
+        self._seat, self._landing, self._paces = seat, landing, paces
         self._number = next(_numbers)
-        self._up, self._down = paces.of(account.name, account.limits)
         self._own: dict[bytes, None] = {}
-        self._open = True
-        if self._has_quota:
+        self._settle_in(seat.account)
+        if _has_quota(self._limits):
             home.stock.look()
+
+    def _settle_in(self, account: Account) -> None:
+        self._known, self._rights, self._limits = account, account.rights, account.limits
+        self._patterns, self._fault = _patterns(account.limits.match)
+        self._up, self._down = self._paces.of(account.name, account.limits)
+
+    @property
+    def account(self) -> Account:
+        self._renew()
+        return self._known
+
+    def _renew(self) -> None:
+        """The account as it is now."""
+        if self._seat.account is not self._known:
+            self._settle_in(self._seat.account)
 
     @property
     def over(self) -> str:
-        return self._over()
+        return self._seat.over
 
     # Looking
 
@@ -99,7 +97,7 @@ class Stay:
 
     def room(self) -> tuple[int, int]:
         total, left = self.home.room()
-        quota = self._limits.quota
+        quota = self.account.limits.quota
         if quota is None:
             return total, left
         self.home.stock.look()
@@ -112,12 +110,12 @@ class Stay:
         self._need("a" if append else "aw" if offset else "w", name.raw, "append to" if append else "write")
         self._check_name(name)
         self.home.check_new(name.raw)
-        hold = Hold(self.home.stock, self._limits, file=self._has_quota and self.home.kept(name.raw) is None)
+        hold = Hold(self.home.stock, self._limits, file=_has_quota(self._limits) and self.home.kept(name.raw) is None)
         try:
             if size is not None:
                 hold.fits(size)
-            sending = Sending(self.account, self.login, self.home, name, offset, append, size, hold)
-            return Own(self._landing.upload(sending), hold, lambda: self._uploaded(name.raw))
+            sending = Sending(self._known, self.login, self.home, name, offset, append, size, hold)
+            return Own(self._landing.upload(sending), lambda: self._uploaded(name.raw))
         except BaseException:
             hold.settle(0, 0)
             raise
@@ -186,20 +184,21 @@ class Stay:
     # Pace, and the end
 
     def hold_in(self, count: int) -> float:
+        self._renew()
         return self._up.hold(self._number, count)
 
     def hold_out(self, count: int) -> float:
+        self._renew()
         return self._down.hold(self._number, count)
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._gone()
+        self._seat.leave()
 
     # What names and rights come to
 
     def _there(self, path: bytes) -> bytes:
         """The way below the home that `path` means; Missing for what no client can know of, Rejected for what is no name."""
+        self._renew()
         at = beneath(path)
         if RESERVED in at and any(part.startswith(RESERVED) for part in at.split(b"/")):
             raise missing(at)
@@ -213,6 +212,7 @@ class Stay:
 
     def _new(self, path: bytes) -> Name:
         """The name that something is to get; Refused where it cannot have that one."""
+        self._renew()
         at = beneath(path)
         if not at:
             raise Conflict("/: it is the home itself")
@@ -229,53 +229,38 @@ class Stay:
 
     def _need(self, letters: str, at: bytes, what: str) -> None:
         if not self._any(letters, at):
-            raise Denied(f"{spell(at) or '/'}: {self.account.name} may not {what} it")
-
-    @property
-    def _has_quota(self) -> bool:
-        return self._limits.quota is not None or self._limits.quota_files is not None
-
-    @cached_property
-    def _patterns(self) -> Patterns | None:
-        return Patterns(self._limits.match) if self._limits.match else None
+            raise Denied(f"{spell(at) or '/'}: {self._known.name} may not {what} it")
 
     def _check_name(self, name: Name) -> None:
-        try:
-            patterns = self._patterns
-        except PatternFault as fault:
-            raise Refused(f"{name}: a pattern of {self.account.name} {fault}") from fault
-        if patterns is not None and name not in patterns:
-            raise Refused(f"{name}: only names like {', '.join(patterns.texts)} are taken")
+        if self._fault:
+            raise Refused(f"{name}: {self._fault}")
+        if self._patterns is not None and name not in self._patterns:
+            raise Refused(f"{name}: only names like {', '.join(self._patterns.texts)} are taken")
 
 
-class Own:
-    """An upload of the session: once it has landed, its user may look at it and set its time."""
+class Stays:
+    """Gives each session that is let in its visit: the one place that knows the homes, the landing and the rates."""
 
-    __slots__ = ("_hold", "_landed", "_upload", "cut", "cut_to", "write", "write_at")
+    def __init__(self, homes: Homes, landing: Landing, paces: Paces) -> None:
+        """All three are shared by all servers of a process."""
+        self._homes, self._landing, self._paces = homes, landing, paces
 
-    def __init__(self, upload: Upload, hold: Hold, landed: Callable[[], None]) -> None:
-        """`upload` for which `hold` was set aside; `landed` is called once it is whole."""
-        self._upload, self._hold, self._landed = upload, hold, landed
-        self.write, self.write_at, self.cut_to, self.cut = upload.write, upload.write_at, upload.cut_to, upload.cut
+    def __call__(self, seat: Seat) -> Visit:
+        """The visit of the session in `seat`; raises what the disk does when its home cannot be reached or made."""
+        account = seat.account
+        return Stay(seat, self._homes.of(account.name, account.home), self._landing, self._paces)
 
-    @property
-    def offset(self) -> int:
-        return self._upload.offset
 
-    @property
-    def size(self) -> int:
-        return self._upload.size
+def _patterns(texts: tuple[str, ...]) -> tuple[Patterns | None, str]:
+    """The patterns of the names that are taken, or why there can be none."""
+    try:
+        return (Patterns(texts) if texts else None), ""
+    except PatternFault as fault:
+        return None, f"nothing is taken, for a pattern of the account {fault}"
 
-    def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
-        def done(error: TransloadError | None) -> None:
-            if error is None:
-                self._landed()
-            then(error)
 
-        self._upload.finish(done, sure)
-
-    def discard(self) -> None:
-        self._upload.discard()
+def _has_quota(limits: Limits) -> bool:
+    return limits.quota is not None or limits.quota_files is not None
 
 
 def beneath(path: bytes) -> bytes:

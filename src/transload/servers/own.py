@@ -1,0 +1,37 @@
+"""An upload of the session's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from transload.errors import TransloadError
+from transload.servers.base import Then, Upload
+
+
+class Own:
+    """An upload of the session: once it has landed, its user may look at it and set its time."""
+
+    __slots__ = ("_landed", "_upload", "cut", "cut_to", "discard", "write", "write_at")
+
+    def __init__(self, upload: Upload, landed: Callable[[], None]) -> None:
+        """`landed` is called once `upload` is whole, before whoever asked is told."""
+        self._upload, self._landed = upload, landed
+        self.write, self.write_at, self.cut_to = upload.write, upload.write_at, upload.cut_to
+        self.cut, self.discard = upload.cut, upload.discard
+
+    @property
+    def offset(self) -> int:
+        return self._upload.offset
+
+    @property
+    def size(self) -> int:
+        return self._upload.size
+
+    def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
+        def done(error: TransloadError | None) -> None:
+            if error is None:
+                self._landed()
+            then(error)
+
+        self._upload.finish(done, sure)

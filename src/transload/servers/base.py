@@ -238,17 +238,10 @@ class Meter(Protocol):
 class Unmetered:
     """No limit at all."""
 
-    def __call__(self, size: int) -> None:
+    def __call__(self, *_: int) -> None:
         pass
 
-    def instead(self, size: int) -> None:
-        pass
-
-    def whole(self, size: int) -> None:
-        pass
-
-    def settle(self, count: int, files: int) -> None:
-        pass
+    instead = whole = settle = __call__
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
         TransloadError,
         Unreachable,
     )
+    from transload.protocols import Arrived
+    from transload.remotes.hook import on_received
     from transload.summary import Summary
 
 __all__ = [
+    "Arrived",
     "Busy",
     "Changed",
     "Client",
@@ -50,13 +53,16 @@ __all__ = [
     "TransloadError",
     "Unreachable",
     "connect",
+    "on_received",
 ]
 _HOMES = {
+    "Arrived": "transload.protocols",
     "Client": "transload.client",
     "Config": "transload.config",
     "Summary": "transload.summary",
     "Transload": "transload.app",
     "connect": "transload.client",
+    "on_received": "transload.remotes.hook",
 }
 
 

@@ -29,7 +29,12 @@ class Adopted:
 
 
 def adopt(route: Route, ledger: Ledger | None, opened: Callable[[str], AbstractContextManager[Any]], by: str, *, dry: bool) -> Adopted:
-    """Mark what `route` would take now, and does not know, as known; `by` says who, for the ledger. `dry`: only tell."""
+    """Mark what `route` would take now, and does not know, as known; `by` says who, for the ledger. `dry`: only tell.
+
+    A route that takes what our servers receive has nothing to adopt: that is taken when it arrives.
+    """
+    if route.source.server:
+        return Adopted((), 0, 0)
     selector = Selector(route.source, datetime.now(UTC))
     with opened(route.source.remote) as session:
         # Nothing is written before the whole is listed: half a listing must not pass for all.

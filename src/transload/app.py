@@ -7,19 +7,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 from transload import crash
+from transload.config.serving import refuse_idle
 from transload.deliver import deliver
 from transload.errors import ConfigError, TransloadError
 from transload.intake import Intake
 from transload.keeper import Keeper
 from transload.ledger import Ledger, now
+from transload.protocols import Arrived
+from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
 from transload.summary import Summary, summarize
-from transload.workplace import Workplace
+from transload.workplace import Workplace, hooks_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from transload.engine import Engine
 
 Told = Callable[[str, int, int], None]
+F = TypeVar("F", bound=Callable[[Arrived], Any])
 _PATIENCE = 60.0
 
 
@@ -45,6 +49,7 @@ class Transload:
         self._spool: Spool | None = None
         self._engine: Engine | None = None
         self._sessions = Sessions()
+        self._hooks: set[str] = set()
 
     @property
     def ledger(self) -> Ledger:
@@ -60,8 +65,31 @@ class Transload:
             self._spool = Spool(self.config.data / "spool", min_free=self.config.spool.min_free, keep=self.config.spool.keep)
         return self._spool
 
+    def on_received(self, route: str, *, timeout: float = 60.0) -> Callable[[F], F]:
+        """Decorate the function that is told of each arrival of `route`, with an `Arrived`, at least once each.
+
+        It is called in threads, after the sender's "yes" and beside the deliveries. One that raises, or does not return within
+        `timeout` seconds, is asked again as the route's `backoff` and `attempts` say. ConfigError when there is no such route,
+        or when it has a hook already.
+        """
+        if self.config.route(route).on_received is not None:
+            message = f'the route "{route}" has a hook already: its on_received'
+            raise ConfigError(message)
+
+        def register(function: F) -> F:
+            if route in self._hooks:
+                hook.forget(route)
+            hook.on_received(route, timeout=timeout)(function)
+            self._hooks.add(route)
+            if self._engine is not None:
+                self.change(self.config)
+            return function
+
+        return register
+
     def start(self, *, role: str = "up") -> None:
-        """Begin all routes, in threads; returns at once."""
+        """Begin all routes, in threads; returns at once. Raises ConfigError for a route that delivers nothing to anybody."""
+        refuse_idle(self.config.routes)
         self._engine = self._begin(role, [route.name for route in self.config.routes if route.enabled], once=False)
 
     def stop(self, grace: float = 30.0) -> None:
@@ -88,6 +116,7 @@ class Transload:
         if config.data != self.config.data or config.database_url != self.config.database_url:
             message = "[transload] data and database cannot change while it runs: stop and start"
             raise ConfigError(message)
+        refuse_idle(config.routes)
         self.config = config
         if self._engine is not None:
             names = [route.name for route in config.routes if route.enabled]
@@ -104,6 +133,7 @@ class Transload:
 
     def _workplace(self, worker: str, *, once: bool) -> Workplace:
         spool, ledger, config = self.spool, self.ledger, self.config
+        beside = hooks_of(config)
         return Workplace(
             config=config,
             ledger=ledger,
@@ -111,19 +141,21 @@ class Transload:
             intake=Intake(ledger, spool, self.node),
             worker=worker,
             node=self.node,
-            open=lambda name: self._sessions.open(name, config.remotes[name], moved=self._moved),
+            open=lambda name: self._sessions.open(name, config.remotes.get(name) or beside[name], moved=self._moved),
             leave=self._sessions.leave,
             told=self._told,
             once=once,
             stopping=lambda: self._engine is not None and self._engine.stopping,
             deliver=deliver,
+            beside=beside,
         )
 
     def _moved(self, count: int) -> None:
         crash.point("moved")
         if self._engine is not None:
             self._engine.go_on()
-        self._told("moved", 0, count)
+        if count:
+            self._told("moved", 0, count)
 
     @property
     def node(self) -> str:
@@ -141,15 +173,18 @@ class Transload:
         ConfigError for an unknown route.
         """
         routes = [self.config.route(name) for name in names] or [route for route in self.config.routes if route.enabled]
+        refuse_idle(routes)
         wanted = [route.name for route in routes]
         begun, mark = time.monotonic(), self.ledger.view.last_event()
         rows = self.ledger.looks.declare(wanted)
         # What is disabled or paused is left alone by the others.
         shared = all(route.enabled and not rows[route.name].paused for route in routes)
-        asked = self.ledger.looks.ask(wanted)
+        asked = self.ledger.looks.ask([route.name for route in routes if not route.source.server])
         if not (shared and self._follow(routes, asked)):
             self.ledger.hand.afresh(wanted)
-            self.ledger.fleet.reachable(*{route.source.remote for route in routes}, *{to.remote for route in routes for to in route.to})
+            self.ledger.fleet.reachable(
+                *{route.source.remote for route in routes}, *{to.remote for route in routes for to in route.destinations}
+            )
             self._engine = self._begin("run", wanted, once=True)
             self._work_off(routes, asked, self._engine)
             self._engine.tidy()
@@ -180,7 +215,7 @@ class Transload:
             given_up = {name for name, trip in trips.items() if trip.failures >= route.attempts}
             row, source = rows[route.name], route.source.remote
             left = ledger.view.left(route.name, route.attempts, patience=now() + round(max(route.source.settle, _PATIENCE) * 1e6))
-            if source not in given_up:
+            if source not in given_up and not route.source.server:
                 if row.claim is not None or (row.started or 0) < asked:
                     times.append(now())
                 elif row.error is not None and source in trips:
@@ -189,7 +224,7 @@ class Transload:
             if left.next_try is not None:
                 times.append(left.next_try)
             if left.open:
-                mine = {source, *(to.remote for to in route.to)}
+                mine = {source, *(to.remote for to in route.destinations)}
                 waiting = [trips[name].next_try or 0 for name in mine & trips.keys() - given_up]
                 if waiting:
                     times.append(max(min(waiting), now()))
@@ -201,7 +236,8 @@ class Transload:
         """While another process does the work, wait until nothing is left that is not held; False when it ended before."""
         while self._others():
             rows = self.ledger.looks.rows()
-            looked = all(rows[route.name].claim is None and (rows[route.name].started or 0) >= asked for route in routes)
+            looking = [rows[route.name] for route in routes if not route.source.server]
+            looked = all(row.claim is None and (row.started or 0) >= asked for row in looking)
             if looked and all(self.ledger.view.left(route.name, route.attempts).open == 0 for route in routes):
                 return True
             time.sleep(0.2)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transload import crash
 from transload.errors import Conflict, Missing, Transient, TransloadError, Unreachable
 from transload.ledger import Lost, Trouble
+from transload.ledger.origins import Origin, Origins
 from transload.model import DeliveryState, Parcel, Receipt, Staged, Verify, to_datetime
 from transload.names import Facts, marker, versioned
-from transload.parcels import key_of, parcel_for
+from transload.parcels import call_for, key_of, parcel_for
+from transload.protocols import HOOK
 
 if TYPE_CHECKING:
     from transload.config import To
@@ -32,10 +34,12 @@ class Delivering:
         """The deliveries of `claim`."""
         self._work, self._claim, self._route = work, claim, work.route(claim.route)
         self._settle = self._route.after != "keep"
-        self._targets: dict[str, To] = {to.id: to for to in self._route.to}
+        self._targets: dict[str, To] = {to.id: to for to in self._route.destinations}
         self._dues: dict[int, Due] = {}
         self._hand: dict[int, Due] = {}
         self._done = 0
+        self._hook = claim.remote.startswith(HOOK)
+        self._origins: Mapping[int, Origin] = {}
 
     def go(self) -> None:
         """All of them, over one connection; what was in hand when it broke waits, the others are due again at once."""
@@ -43,6 +47,8 @@ class Delivering:
         self._dues = {due.id: due for due in self._sorted_out(work.ledger.deliveries.due(self._claim.id))}
         if not self._dues:
             return
+        if self._hook:
+            self._origins = Origins(work.ledger.database).of([due.arrival for due in self._dues.values()])
         connected = False
         try:
             with work.open(remote) as session:
@@ -92,7 +98,11 @@ class Delivering:
                 return
             self._hand[due.id] = due
             crash.point("sending")
-            yield parcel_for(self._work, self._claim.id, self._route, self._targets[due.target], due)
+            yield self._parcel(due)
+
+    def _parcel(self, due: Due) -> Parcel:
+        how = (self._work, self._claim.id, self._route, self._targets[due.target], due)
+        return call_for(*how, self._origins.get(due.arrival)) if self._hook else parcel_for(*how)
 
     def _publish(self, session: Writer, staged: Sequence[Staged]) -> None:
         if not staged:
@@ -107,7 +117,10 @@ class Delivering:
         done: list[Receipt] = []
         doubtful: list[tuple[Staged, TransloadError]] = []
         for receipt in session.publish(staged):
-            if receipt.error is None:
+            if receipt.error is None and self._hook:
+                # Noted at once: after a death as few calls as can be are made again.
+                self._finish(session, [receipt])
+            elif receipt.error is None:
                 done.append(receipt)
                 crash.point("renamed")
             else:
@@ -180,7 +193,7 @@ class Delivering:
         staged = []
         for due in doubts:
             self._hand[due.id] = due
-            parcel = parcel_for(self._work, self._claim.id, self._route, self._targets[due.target], due)
+            parcel = self._parcel(due)
             staged.append(Staged(replace(parcel, key=due.key or parcel.key), due.token or "", parcel.verify))
         if staged:
             self._publish_now(session, staged)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transload.ledger.standing import Standing, Trouble
+from transload.protocols import SERVER
 
 if TYPE_CHECKING:
     from transload.config import Config, Route
@@ -82,7 +83,8 @@ def health(config: Config, ledger: Ledger | None) -> Health:
         for route in config.routes
     ]
     workers = [(worker, not ledger.presence.is_dead(worker)) for worker in ledger.fleet.workers()]
-    away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in config.remotes]
+    places = {SERVER, *config.remotes, *(to.remote for route in config.routes for to in route.destinations)}
+    away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in places]
     return Health(routes, workers, away, free, min_free)
 
 
@@ -94,10 +96,10 @@ def _route(route: Route, row: PassRow | None, files: Mapping[str, int], trouble:
         enabled=route.enabled,
         paused=row.paused,
         looking=row.claim is not None,
-        looked=row.ended,
-        next_look=row.next_run,
-        error=row.error,
-        note=row.note,
+        looked=None if route.source.server else row.ended,
+        next_look=None if route.source.server else row.next_run,
+        error=None if route.source.server else row.error,
+        note=None if route.source.server else row.note,
         files=files,
         trouble=trouble,
         oldest=oldest,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
+from transload.protocols import HOOK
 from transload.schedule import next_run
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _ASTRAY = 10 * 365 * 86_400_000_000
 _ABANDONED = 86400.0
 """Seconds after which what a cut transfer left is no longer kept for resuming."""
+_CALLS = 8
+"""How many calls of a hook are one batch."""
 
 
 class Keeper:
@@ -36,14 +39,14 @@ class Keeper:
         for route in self.routes:
             row = rows[route.name]
             last = to_datetime(row.started) if row.started else None
-            if not work.once:
+            if not work.once and not route.source.server:
                 work.ledger.looks.reschedule(route.name, to_micros(next_run(route.name, route.source, datetime.now(UTC), last)))
 
         self._hold_astray()
 
     def _hold_astray(self) -> None:
         for route in self.routes:
-            self._work.ledger.claims.astray(route.name, {to.id: to.remote for to in route.to}, now() + _ASTRAY)
+            self._work.ledger.claims.astray(route.name, {to.id: to.remote for to in route.destinations}, now() + _ASTRAY)
             self._work.ledger.claims.elsewhere(route.name, route.source.remote, now() + _ASTRAY)
 
     def due(self) -> dict[str, int]:
@@ -51,14 +54,14 @@ class Keeper:
         work = self._work
         away = {name for name, trip in work.ledger.fleet.trips().items() if (trip.next_try or 0) > now()}
         rows = work.ledger.looks.rows()
-        active = {route.name: route for route in self.routes if not self._held(rows.get(route.name))}
+        active = {route.name: route for route in self.routes if not self._held(route, rows.get(route.name))}
         wanted: dict[str, int] = {}
         for name, route in active.items():
-            if self._look_due(rows[name]):
+            if self._look_due(route, rows[name]):
                 wanted[route.source.remote] = wanted.get(route.source.remote, 0) + 1
         room = self._has_room()
         for kind, name, remote, files, size in work.ledger.claims.due(list(active)):
-            if kind == "fetch" and not room:
+            if kind == "fetch" and (not room or active[name].source.server):
                 continue
             limits = active[name].batch
             target = remote or active[name].source.remote
@@ -71,7 +74,7 @@ class Keeper:
 
     def _spread(self, remote: str) -> int:
         """Over how many connections few files are spread: all of them where each moves one file after another."""
-        settings = self._work.config.remotes.get(remote)
+        settings = self._work.place(remote)
         return settings.connections if settings is not None and getattr(settings.session, "in_turn", False) else 1
 
     def take(self, remote: str) -> Claim | None:
@@ -81,7 +84,7 @@ class Keeper:
         if trip is not None and (trip.next_try or 0) > now():
             return None
         rows = work.ledger.looks.rows()
-        mine = [route for route in self.routes if not self._held(rows.get(route.name))]
+        mine = [route for route in self.routes if not self._held(route, rows.get(route.name))]
         return next((claim for claim in self._offers(remote, mine, rows) if claim is not None), None)
 
     def _offers(self, remote: str, routes: Sequence[Route], rows: Mapping[str, PassRow]) -> Iterator[Claim | None]:
@@ -90,23 +93,26 @@ class Keeper:
         sources = [route for route in routes if route.source.remote == remote]
         spread = self._spread(remote)
         for route in routes:
-            if any(to.remote == remote for to in route.to):
-                yield claims.deliver(me, route.name, remote, node=node, files=route.batch.files, size=route.batch.bytes, spread=spread)
+            if any(to.remote == remote for to in route.destinations):
+                # A hook takes its time: what is behind it in the batch must not wait long.
+                files = min(route.batch.files, _CALLS) if remote.startswith(HOOK) else route.batch.files
+                yield claims.deliver(me, route.name, remote, node=node, files=files, size=route.batch.bytes, spread=spread)
         for route in sources:
             if route.after != "keep":
-                yield claims.settle(me, route.name, remote, files=route.batch.files)
-        for route in sources if self._has_room() else ():
+                # A home is where our server is, a remote can be reached from everywhere.
+                yield claims.settle(me, route.name, remote, node=node if route.source.server else None, files=route.batch.files)
+        for route in [route for route in sources if not route.source.server] if self._has_room() else ():
             yield claims.fetch(me, route.name, remote, files=route.batch.files, size=route.batch.bytes, spread=spread)
         for route in sources:
-            if self._look_due(rows[route.name]):
+            if self._look_due(route, rows[route.name]):
                 yield self._work.ledger.looks.claim(me, route.name, remote, self._following(route))
 
-    def _held(self, row: PassRow | None) -> bool:
+    def _held(self, route: Route, row: PassRow | None) -> bool:
         # A run by hand does a paused route's work; to a process that stays, a hand only shows one look.
-        return row is None or (row.paused and not self._work.once and not _asked(row))
+        return row is None or (row.paused and not self._work.once and (route.source.server or not _asked(row)))
 
-    def _look_due(self, row: PassRow) -> bool:
-        if row.claim is not None:
+    def _look_due(self, route: Route, row: PassRow) -> bool:
+        if route.source.server or row.claim is not None:
             return False
         # A run looks when it is asked to; the times that an `up` left behind are not its business.
         scheduled = not self._work.once and not row.paused and row.next_run is not None and row.next_run <= now()

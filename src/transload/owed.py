@@ -34,5 +34,7 @@ class Owing:
             groups=route.source.wanted.groups(entry.name),
         )
         return [
-            Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned) for to in route.to if to.takes(entry.name)
+            Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned)
+            for to in route.destinations
+            if to.takes(entry.name)
         ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from transload.ledger.origins import Origin
 from transload.model import Parcel, spell, to_datetime
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ def parcel_for(work: Workplace, claim: int, route: Route, to: To, due: Due) -> P
         verify=to.verify,
         metadata=_metadata(route, due),
     )
+
+
+def call_for(work: Workplace, claim: int, route: Route, to: To, due: Due, origin: Origin | None) -> Parcel:
+    """The parcel of a call of the route's hook, with all that the hook is told."""
+    parcel = parcel_for(work, claim, route, to, due)
+    origin = origin or Origin(due.first_seen)
+    # Below the folder of its user, what was uploaded has the path that it has in the home.
+    name = spell(due.path.partition(b"/")[2] if route.source.server else due.path)
+    told = {"name": name, "user": origin.user, "client": origin.client, "protocol": origin.protocol, "time": f"{origin.at / 1e6:.6f}"}
+    return replace(parcel, metadata=parcel.metadata | told)
 
 
 def key_of(delivery: int, claim: int) -> str:

@@ -62,13 +62,14 @@ def _route(ledger: Ledger, route: Route, row: PassRow, asked: int, away: Mapping
     happened = ledger.view.happened(route.name, mark)
     standing = ledger.view.standing(route.name)
     fetched, size = happened.get(("received", False), (0, 0))
-    looked = (row.ended or 0) >= asked
-    error = row.error if looked else away.get(route.source.remote, "the source was not looked at")
+    # What our own servers receive is not looked for.
+    looked = route.source.server or (row.ended or 0) >= asked
+    error = (None if route.source.server else row.error) if looked else away.get(route.source.remote, "the source was not looked at")
     failures = [{"path": "", "reason": error}] if error else []
     failures += [{"path": one.text, "reason": _reason(ledger, route, one, away)} for one in ledger.view.failures(route.name)]
     return RouteSummary(
         route=route.name,
-        seen=row.seen if looked else 0,
+        seen=row.seen if looked and not route.source.server else 0,
         fetched=fetched,
         delivered=happened.get(("delivered", True), (0, 0))[0],
         skipped=happened.get(("skipped", False), (0, 0))[0],
@@ -78,7 +79,7 @@ def _route(ledger: Ledger, route: Route, row: PassRow, asked: int, away: Mapping
         bytes=size,
         seconds=round(seconds, 3),
         failures=failures,
-        destinations=[to.id for to in route.to],
+        destinations=[to.id for to in route.destinations],
     )
 
 
@@ -87,5 +88,5 @@ def _reason(ledger: Ledger, route: Route, row: Row, away: Mapping[str, str]) -> 
     own = row.reason or ledger.view.held_reason(row.id)
     if own:
         return own
-    remotes = [route.source.remote] if row.state == "seen" else [to.remote for to in route.to]
+    remotes = [route.source.remote] if row.state == "seen" else [to.remote for to in route.destinations]
     return next((f"{name}: {away[name]}" for name in remotes if name in away), "it is not done yet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 from transload import log
 from transload.errors import Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
+from transload.protocols import HOOK
+from transload.remotes.hook import HookRemote
+
+_AT_ONCE = 4
+"""How many calls of one hook go on at once."""
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -18,7 +23,21 @@ if TYPE_CHECKING:
     from transload.config import Config, Route
     from transload.intake import Intake
     from transload.ledger import Claim, Ledger
+    from transload.remotes.base import RemoteSettings
     from transload.spool import Spool
+
+
+def hooks_of(config: Config) -> dict[str, RemoteSettings]:
+    """The hooks of all routes, as the destinations that they are."""
+    return {to.remote: _hook(config, route) for route in config.routes for to in route.destinations if to.remote.startswith(HOOK)}
+
+
+def _hook(config: Config, route: Route) -> HookRemote:
+    told = route.on_received
+    base = HookRemote(route=route.name, folder=config.data / "hooks", cwd=config.file.parent, connections=_AT_ONCE)
+    if told is None:
+        return base
+    return base.model_copy(update={"command": told.command, "url": told.url, "secret": told.secret, "limit": told.timeout})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,17 @@ class Workplace:
     once: bool = False
     stopping: Callable[[], bool] = field(default=lambda: False)
     deliver: Callable[[Workplace, Claim], None] = field(default=lambda _work, _claim: None)
+    beside: Mapping[str, RemoteSettings] = field(default_factory=dict)
+    """What is opened by name and is no remote of the config: the homes of our servers' users, the hooks."""
+
+    def place(self, name: str) -> RemoteSettings | None:
+        """The remote of that name, or what takes the place of one."""
+        return self.config.remotes.get(name) or self.beside.get(name)
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many connections each remote may have, and what takes the place of one."""
+        return {name: place.connections for places in (self.config.remotes, self.beside) for name, place in places.items()}
 
     def route(self, name: str) -> Route:
         """The route of that name; ConfigError when the config has it no more."""

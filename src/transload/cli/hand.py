@@ -61,7 +61,9 @@ def adopt(
                 well = False
             else:
                 documents.append({"route": route.name, "adopted": [path_of(one.path, one.text) for one in done.files]} | _counts(done))
-                if not as_json:
+                if not as_json and route.source.server:
+                    say(f"{route.name}: nothing to adopt: what our servers receive is taken when it arrives")
+                elif not as_json:
                     _say_adopted(route.name, done, dry=dry)
     if as_json:
         show_json(documents)

@@ -209,7 +209,12 @@ def _tell(life: dict[str, Any]) -> None:
         say(f"  {event['at']}  {event['what']}{where}" + (f": {event['detail']}" if event["detail"] else ""))
 
 
-_CHECKED = {"size": "its size was checked there", "hash": "its hash was checked there", "read-back": "it was read back and compared"}
+_CHECKED = {
+    "size": "its size was checked there",
+    "hash": "its hash was checked there",
+    "read-back": "it was read back and compared",
+    "none": "it was told",
+}
 
 
 def _again(one: dict[str, Any]) -> str:

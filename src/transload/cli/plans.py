@@ -96,7 +96,9 @@ def _cells(one: Planned) -> list[str]:
 
 @app.command()
 def explain(
-    file: Annotated[str, typer.Argument(metavar="REMOTE:PATH", help="A remote's name, and a path on it as `ls` shows it.")],
+    file: Annotated[
+        str, typer.Argument(metavar="REMOTE:PATH", help="A remote's name, and a path on it as `ls` shows it; server:USER/PATH for uploads.")
+    ],
     config: ConfigOption = None,
     *,
     as_json: JsonOption = False,
@@ -106,14 +108,17 @@ def explain(
     Looks at this one file on its remote, lets each route judge it, and asks the ledger what is known of it. Changes nothing.
     """
     from transload.plan import explain as explained
+    from transload.plan import explain_upload
 
     loaded = load(config)
     remote, colon, path = file.partition(":")
     if not colon or not path:
         raise ConfigError(f"{file}: wants REMOTE:PATH, such as {next(iter(loaded.remotes), 'carrier')}:in/report.csv")
-    known_remote(loaded, remote)
+    received = remote == "server" and remote not in loaded.remotes
+    if not received:
+        known_remote(loaded, remote)
     with reading(loaded) as ledger, connecting(loaded) as opened:
-        answer = explained(loaded, ledger, opened, remote, path)
+        answer = explain_upload(loaded, ledger, path) if received else explained(loaded, ledger, opened, remote, path)
     if as_json:
         show_json(_answer(remote, path, answer))
     else:

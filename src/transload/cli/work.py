@@ -39,7 +39,7 @@ def run(routes: RouteNames = None, config: ConfigOption = None, *, as_json: Json
     from transload.cli.progress import Progress
 
     loaded = load(config)
-    copies = max((len(route.to) for route in chosen(loaded, routes)), default=1)
+    copies = max((len(route.destinations) for route in chosen(loaded, routes)), default=1)
     progress = Progress(quiet=as_json, copies=copies)
     with _logged(loaded):
         with _stopped_by_signals(), progress, Transload(loaded, told=progress.told) as transload:

@@ -17,7 +17,6 @@ from transload.names import FIELDS, Template
 from transload.patterns import disjoint, group_names
 from transload.protocols import SERVER, Mover, Reader, Remover, Writer
 from transload.remotes.base import RemoteSettings
-from transload.remotes.hook import registered
 from transload.secret import Secret
 
 Remotes = Mapping[str, RemoteSettings]
@@ -108,8 +107,7 @@ def _check_reference(table: Any, place: Place, declared: list[str], faults: Faul
 
 
 def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) -> None:
-    hooked = route.on_received is not None or registered(route.name)
-    if route.after != "keep" and not hooked and not any(to.required for to in route.to):
+    if route.after != "keep" and not any(to.required for to in route.destinations):
         faults.add((*place, "after"), "would touch the source though no destination is required", "make one required, or keep the source")
     remote = remotes.get(route.source.remote)
     if remote is None:

@@ -17,7 +17,8 @@ from transload.explain import Hinted, meant
 from transload.model import Name, Verify
 from transload.names import DEFAULT, dated
 from transload.patterns import Patterns
-from transload.protocols import SERVER
+from transload.protocols import HOOK, SERVER
+from transload.remotes.hook import registered
 from transload.units import ByteSize, Duration
 
 TEMPORARY = ("*.part", "*.tmp", "*.filepart", "*.partial", "*.$$$", "*.crdownload", ".*")
@@ -217,6 +218,16 @@ class Route(Table):
             self.source._moved_to = self.after.move  # noqa: SLF001 - a From does not know its route
         return self
 
+    @property
+    def hooked(self) -> bool:
+        """Whether a hook is told of each arrival."""
+        return self.on_received is not None or registered(self.name)
+
+    @property
+    def destinations(self) -> tuple[To, ...]:
+        """All that is owed to: the remotes of `to`, and the hook, as if it were one more."""
+        return (*self.to, _hook_of(self.name)) if self.hooked else self.to
+
     @field_validator("to", mode="before")
     @classmethod
     def _identified(cls, entries: Any) -> Any:
@@ -234,6 +245,20 @@ class Route(Table):
         if twice:
             raise ValueError(f'two destinations have the id "{twice[0]}"')
         return entries
+
+
+def _hook_of(route: str) -> To:
+    """The hook as a destination. Every version of a file is told of, so none replaces another."""
+    return To.model_construct(
+        remote=f"{HOOK}{route}",
+        name=DEFAULT,
+        match=("*",),
+        id="@hook",
+        conflict="version",
+        marker=None,
+        verify=Verify.NONE,  # type: ignore[arg-type] # no operator can ask for that
+        required=True,
+    )
 
 
 def _with_id(entry: Any, taken: set[str]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import Any
 from transload.config.check import check_readable
 from transload.config.route import Route
 from transload.config.server import FtpServer, Servers, User
+from transload.errors import ConfigError
 from transload.explain import Faults, Place
 from transload.remotes.hook import registered
 
 _LEAST_PORTS = 10
+_IDLE, _IDLE_HINT = "missing: the route delivers nothing and calls no hook", 'write to = [{ remote = "..." }], or on_received'
 _NOT_OURS = {
-    **dict.fromkeys(("every", "cron", "zone", "jitter", "missed", "watch"), "leave it away: what arrives is taken when it arrives"),
-    **dict.fromkeys(("order", "limit", "min_age", "max_age"), "leave it away: each file is taken when it arrives"),
+    **dict.fromkeys(("every", "cron", "jitter", "missed", "watch"), "leave it away: what arrives is taken when it arrives"),
+    **dict.fromkeys(("order", "limit"), "leave it away: each file is taken when it arrives"),
     "settle": 'leave it away: arrival = { complete = "quiet", quiet = "30s" } waits until nothing changes',
     "identity": "leave it away: each upload is an arrival of its own, and the same bytes again are none",
     "changed": 'leave it away: arrival = { exists = "refuse" } refuses a name that is there',
@@ -38,16 +40,18 @@ def check_serving(raw: Mapping[str, Any], servers: Servers, users: Mapping[str, 
             faults.add(("routes", index, "on_received"), "a function in Python is told of this route already", "keep one of the two")
 
 
+def refuse_idle(routes: Iterable[Route]) -> None:
+    """Raise ConfigError for an enabled route that owes nothing to anybody."""
+    for route in routes:
+        if route.enabled and not route.destinations:
+            raise ConfigError(f"routes[{route.name}].to: {_IDLE}; {_IDLE_HINT}")
+
+
 def check_owing(routes: Mapping[int, Route], faults: Faults) -> None:
     """Note the routes that owe nothing to anybody; the hooks of a program that loads its config itself are not there yet."""
     for index, route in routes.items():
-        if not owes(route):
-            faults.add(("routes", index, "to"), "missing: the route delivers nothing and calls no hook", "write to = [...], or on_received")
-
-
-def owes(route: Route) -> bool:
-    """Whether a route delivers anything, or calls a hook."""
-    return bool(route.to) or route.on_received is not None or registered(route.name)
+        if not route.destinations:
+            faults.add(("routes", index, "to"), _IDLE, _IDLE_HINT)
 
 
 def check_keys(servers: Servers, faults: Faults) -> None:
@@ -92,6 +96,8 @@ def _check_tables(raw: Mapping[str, Any], faults: Faults) -> None:
 def _check_server_route(source: Mapping[str, Any], place: Place, faults: Faults) -> None:
     if "remote" in source:
         faults.add((*place, "remote"), "stands beside server = true", "leave one of the two away")
+    if "zone" in source and "{now" not in str(source.get("path")):
+        faults.add((*place, "zone"), "means nothing with server = true", "leave it away: it is for times in `path`")
     for key in source.keys() & _NOT_OURS.keys():
         faults.add((*place, key), "means nothing with server = true", _NOT_OURS[key])
 

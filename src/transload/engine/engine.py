@@ -15,6 +15,7 @@ from transload.deliver import deliver
 from transload.engine.slots import Slots
 from transload.errors import TransloadError
 from transload.ledger import Lost, Worker, now
+from transload.protocols import HOOK
 from transload.pull import fetch, look
 from transload.settle import settle
 
@@ -68,8 +69,10 @@ class Engine:
         self._turner.start()
 
     def _joined_queues(self) -> Slots:
-        connections = {name: remote.connections for name, remote in self._work.config.remotes.items()}
-        return Slots(self._queue_url, self._work.worker, connections, self._serve, threads=self._threads)
+        connections = self._work.connections
+        # Hooks may take as long as they like: their threads are beside those of the others.
+        threads = self._threads + sum(count for name, count in connections.items() if name.startswith(HOOK))
+        return Slots(self._queue_url, self._work.worker, connections, self._serve, threads=threads)
 
     def _join(self) -> None:
         work, at = self._work, now()
@@ -80,7 +83,7 @@ class Engine:
         self._work, self._keeper = work, keeper
         keeper.begin()
         if self._slots is not None:
-            self._slots.limit({name: remote.connections for name, remote in work.config.remotes.items()})
+            self._slots.limit(work.connections)
         self.wake()
 
     def tidy(self) -> None:
@@ -186,10 +189,11 @@ class Engine:
         if work.ledger.presence.hold("keeper") or beat:
             self._keep(slots, held)
         slow = self._slow() if due else {}
+        limits = work.connections
         for remote, count in due.items():
-            if remote not in work.config.remotes:
+            if remote not in limits:
                 continue
-            missing = min(count + slow.get(remote, 0), work.config.remotes[remote].connections) - live.get(remote, 0)
+            missing = min(count + slow.get(remote, 0), limits[remote]) - live.get(remote, 0)
             if missing > 0:
                 slots.ask(remote, missing)
         if not due and not live and not self._busy() and not self._wake.is_set():
@@ -231,7 +235,7 @@ class Engine:
         try:
             while not self._stop.is_set() and not self._renewing and time.monotonic() < until:
                 work, keeper = self._work, self._keeper
-                claim = keeper.take(remote) if remote in work.config.remotes else None
+                claim = keeper.take(remote) if work.place(remote) is not None else None
                 if claim is None:
                     break
                 self._do(work, claim)
@@ -247,7 +251,7 @@ class Engine:
     def _make_way(self) -> None:
         """Learn whether others share the remotes, and keep no more sessions than slots while they do."""
         self._shared = len(self._work.ledger.fleet.workers()) > 1
-        for remote in self._work.config.remotes:
+        for remote in self._work.connections:
             self._make_room(remote)
 
     def _make_room(self, remote: str) -> None:

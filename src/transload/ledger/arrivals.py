@@ -15,6 +15,7 @@ from transload.ledger.owing import owe
 from transload.ledger.plain import each, rows
 from transload.ledger.schema import arrivals, deliveries, events, known
 from transload.model import Entry
+from transload.protocols import SERVER
 
 _GRACE = 15_000_000
 """How long (microseconds) a node may be away, to be started anew, before its files are fetched again."""
@@ -192,6 +193,8 @@ class Arrivals:
         """What lies undelivered on a node that is none of `nodes` (all those alive) is to be fetched again; gives how many."""
         at = now()
         gone = (arrivals.c.state == "ready") & arrivals.c.node.not_in(nodes) & (arrivals.c.updated < at - _GRACE)
+        # What our own servers received cannot be fetched again: it waits for its node.
+        gone &= arrivals.c.source != SERVER
         owing = exists().where(deliveries.c.arrival == arrivals.c.id, deliveries.c.state.in_(("owed", "staged")))
         query = select(arrivals.c.id, arrivals.c.node).where(gone, owing)
         if nodes == self._stranded[0] and at - self._stranded[1] < _AGAIN:

@@ -68,9 +68,12 @@ class Claims:
             return self._take(like, _DELIVER, (route, remote, now()), files, size, spread)
         return self._take(like, _DELIVER_HERE, (route, remote, now(), node), files, size, spread)
 
-    def settle(self, worker: str, route: str, remote: str, *, files: int) -> Claim | None:
-        """A batch of the source files of `route` that may be removed or moved now."""
-        return self._take(Claim(0, "settle", route, remote, worker), _SETTLE, (route, now(), remote), files, 0)
+    def settle(self, worker: str, route: str, remote: str, *, files: int, node: str | None = None) -> Claim | None:
+        """A batch of the source files of `route` that may be removed or moved now; with `node`, only of what arrived there."""
+        like = Claim(0, "settle", route, remote, worker)
+        if node is None:
+            return self._take(like, _SETTLE, (route, now(), remote), files, 0)
+        return self._take(like, _SETTLE_HERE, (route, now(), remote, node), files, 0)
 
     def _take(self, like: Claim, query: str, values: tuple[Any, ...], files: int, size: int, spread: int = 1) -> Claim | None:
         with self._db.read() as connection:
@@ -209,6 +212,7 @@ _DUE_DELIVER = (
 )
 _FETCH = f"select id, size, deaths {_SEEN} and source = ? order by id".replace("route in ?", "route = ?")
 _SETTLE = f"select id, 0, deaths {_DONE} and source = ? order by id".replace("route in ?", "route = ?")
+_SETTLE_HERE = _SETTLE.replace("order by id", "and node = ? order by id")
 # Where a file is to replace another, the older of them goes first; which have to wait is asked only of those.
 _DELIVERABLE = (
     "select deliveries.id, a.size, deliveries.deaths from deliveries join arrivals a on a.id = deliveries.arrival "

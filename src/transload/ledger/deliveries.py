@@ -13,7 +13,7 @@ from transload.ledger.entries import Trouble, below, entry_of
 from transload.ledger.memory import forget
 from transload.ledger.plain import each, rows
 from transload.ledger.schema import arrivals, deliveries, events, names
-from transload.model import DeliveryState, Entry, Name, Receipt, Staged
+from transload.model import DeliveryState, Entry, Name, Receipt, Staged, Verify
 
 
 class Due(NamedTuple):
@@ -80,7 +80,7 @@ class Deliveries:
             arrived = sorted({due.arrival for due, _ in done})
             _close_first(connection, arrived)
             each(connection, _DELIVERED, [(receipt.verified.value, receipt.etag, at, due.id) for due, receipt in done])
-            log = [(due.arrival, due.target, at, "delivered", f"verified: {receipt.verified.value}") for due, receipt in done]
+            log = [(due.arrival, due.target, at, "delivered", _checked(receipt)) for due, receipt in done]
             each(connection, "insert into events (arrival, target, at, what, detail) values (?, ?, ?, ?, ?)", log)
             self._close(connection, arrived, at, settle=settle)
 
@@ -207,6 +207,10 @@ class Deliveries:
             if detail:
                 connection.execute(insert(events), [{"arrival": one, "at": at, "what": "settled", "detail": detail} for one in ids])
                 forget(connection, ids)
+
+
+def _checked(receipt: Receipt) -> str:
+    return "it was told" if receipt.verified is Verify.NONE else f"verified: {receipt.verified.value}"
 
 
 def _close_first(connection: Connection, ids: Iterable[int]) -> None:

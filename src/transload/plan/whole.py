@@ -39,6 +39,8 @@ def plan(route: Route, ledger: Ledger | None, opened: Opener) -> RoutePlan:
     """What a run of `route` would do now; connects to its source, and changes nothing anywhere."""
     owed = deliveries_owed(route, ledger) if ledger else []
     notes = ["it is paused: only a run by hand looks"] if ledger and _paused(route, ledger) else []
+    if route.source.server:
+        return RoutePlan(route.name, owed, None, [*notes, "it takes what our servers receive, when it arrives: nothing is looked for"])
     judge = Judge(route, ledger)
     try:
         with opened(route.source.remote) as session:

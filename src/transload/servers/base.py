@@ -15,7 +15,6 @@ from typing import NamedTuple, Protocol
 from transload.accounts import Account, Login
 from transload.errors import TransloadError
 from transload.model import Name
-from transload.protocols import Arrived
 
 Then = Callable[[TransloadError | None], None]
 """Told once, from any thread, how a thing ended that had to be made durable: None for a "yes", or why not."""
@@ -34,6 +33,9 @@ class Item(NamedTuple):
 
 class Upload(Protocol):
     """One file on its way in. For one thread at a time; nothing is visible under the final name before `finish`."""
+
+    modified: int | None
+    """The time that the client gives the file, in microseconds since 1970, if it does so before `finish`."""
 
     @property
     def offset(self) -> int:
@@ -238,10 +240,10 @@ class Meter(Protocol):
 class Unmetered:
     """No limit at all."""
 
-    def __call__(self, *_: int) -> None:
-        pass
-
-    instead = whole = settle = __call__
+    def __call__(self, size: int) -> None: ...
+    def instead(self, size: int) -> None: ...
+    def whole(self, size: int) -> None: ...
+    def settle(self, count: int, files: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,22 +282,3 @@ class Landing(Protocol):
 
     def close(self) -> None:
         """Let what is in hand end, then land no more."""
-
-
-__all__ = [
-    "KEPT",
-    "RESERVED",
-    "Arrived",
-    "Gate",
-    "Home",
-    "Item",
-    "Landing",
-    "Meter",
-    "Reading",
-    "Seat",
-    "Sending",
-    "Then",
-    "Unmetered",
-    "Upload",
-    "Visit",
-]

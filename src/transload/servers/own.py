@@ -28,6 +28,14 @@ class Own:
     def size(self) -> int:
         return self._upload.size
 
+    @property
+    def modified(self) -> int | None:
+        return self._upload.modified
+
+    @modified.setter
+    def modified(self, modified: int | None) -> None:
+        self._upload.modified = modified
+
     def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
         def done(error: TransloadError | None) -> None:
             if error is None:

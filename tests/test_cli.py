@@ -75,7 +75,7 @@ def test_init_writes_a_config_that_works_and_overwrites_nothing(tmp_path):
     (tmp_path / "new" / "inbox" / "a.csv").write_text("a")
     os.utime(tmp_path / "new" / "inbox" / "a.csv", (1e9, 1e9))
     done = place.give("run", "-c", "new/transload.toml", "--json")
-    assert (0, 1) == (done.code, done.document["routes"][0]["delivered"])
+    assert (0, {"received": 0, "files": 1}) == (done.code, {one["route"]: one["delivered"] for one in done.document["routes"]})
 
 
 def test_the_examples_of_init_are_sound_too(tmp_path, monkeypatch):
@@ -91,7 +91,7 @@ def test_the_examples_of_init_are_sound_too(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "x")
     found = Config.load(tmp_path / "transload.toml")
     assert ["archive", "carrier", "inbox", "lake", "treasury", "warehouse"] == sorted(found.remotes)
-    assert ["files", "orders"] == [route.name for route in found.routes]
+    assert ["received", "files", "orders"] == [route.name for route in found.routes]
 
 
 def test_plan_tells_what_would_be_done_and_why_not_the_rest_and_changes_nothing(place):

@@ -34,23 +34,52 @@ if TYPE_CHECKING:
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; here by default.")] = Path()) -> int:
     """Write a transload.toml to begin with.
 
-    It has a route between two folders that works at once, and examples of every kind of remote. Overwrites nothing.
+    It has an FTP and an SFTP server on this machine alone, with a certificate, a host key and a first user, and routes
+    that work at once; examples of every kind of remote. Overwrites nothing.
     """
     target = folder / "transload.toml"
     text = resources.files("transload.cli").joinpath("starter.toml").read_text("utf-8")
+    if target.exists():
+        raise ConfigError(f"{target} is there already: nothing was written; edit it, or name another folder")
     try:
         (folder / "inbox").mkdir(parents=True, exist_ok=True)
+        found = _start(text, folder)
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{target} is there already: nothing was written; edit it, or name another folder") from None
+        raise ConfigError(f"{target} is there already: it was left alone; edit it, or name another folder") from None
     except OSError as error:
         raise ConfigError(f"{error.filename or target} cannot be written: {error.strerror}") from error
-    say(f"{target} is written, with a route from {folder / 'inbox'} to {folder / 'archive'}")
-    where = "" if folder == Path() else f"cd {folder}; "
+    say(f"{target} is written, with routes to {folder / 'archive'}: from {folder / 'inbox'}, and from its own servers")
+    _tell(*found, "" if folder == Path() else f"cd {folder}; ")
+    return WELL
+
+
+def _start(text: str, folder: Path) -> tuple[Config, str | None]:
+    """Keys and the first user; the config, and the user's password if it was made just now."""
+    import tomllib
+
+    from transload.cli import first
+    from transload.config import Config
+
+    config = Config.of(tomllib.loads(text), folder)
+    config.data.mkdir(exist_ok=True, mode=0o700)
+    first.make_keys(config)
+    return config, first.make_user(config)
+
+
+def _tell(config: Config, password: str | None, where: str) -> None:
+    from transload.cli import first
+
+    if password is None:
+        say(f"user {first.USER} was there already: transload user passwd {first.USER} gives it another password")
+    else:
+        say(f"user {first.USER}, password {password}   (shown this once: only its hash is kept)")
     for command, meaning in _NEXT:
         say(f"  {where + command:<32} {meaning}")
-    return WELL
+    say("while it is up, each of these asks for the password and sends:")
+    for line in first.client_lines(config):
+        say(f"  {where}{line}")
 
 
 _NEXT = (
@@ -58,7 +87,7 @@ _NEXT = (
     ("transload plan", "what would be done now"),
     ("transload run", "do it, once"),
     ("transload ls", "what arrived"),
-    ("transload up", "go on for ever"),
+    ("transload up", "go on for ever, and receive"),
 )
 
 

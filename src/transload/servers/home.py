@@ -25,6 +25,8 @@ _WAY = os.O_PATH | os.O_DIRECTORY
 _FILE = os.O_RDONLY | os.O_NONBLOCK
 _THERE = os.O_PATH
 _RUBBISH = 3600.0
+_SECOND = 10**9
+"""What a disk may round a time by, in nanoseconds."""
 
 
 class Home:
@@ -206,10 +208,19 @@ class Home:
         return True
 
     def set_time(self, path: bytes, modified: int) -> None:
-        """Set the time of the file or folder `path`, in microseconds since 1970."""
-        self.look(path)
+        """Set the time of the file or folder `path`, in microseconds since 1970; Refused when the disk cannot hold that time."""
+        before = self.look(path).st_mtime_ns
         with self.beside(path) as (folder, base):
-            os.utime(base or b".", ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
+            for then in (modified * 1000, before):
+                try:
+                    os.utime(base or b".", ns=(then, then), dir_fd=folder, follow_symlinks=False)
+                    now = os.stat(base or b".", dir_fd=folder, follow_symlinks=False).st_mtime_ns
+                except OverflowError:
+                    now = None
+                if now is not None and abs(now - then) < _SECOND:
+                    break
+        if then != modified * 1000:
+            raise Refused(f"{spell(path)}: the disk cannot hold that time")
 
     def set_mode(self, path: bytes, mode: int) -> None:
         """Set the permission bits of `path`: no others, and a folder never becomes one that its own server cannot enter."""

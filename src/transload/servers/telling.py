@@ -8,7 +8,7 @@ from transload import disk
 from transload.errors import Missing, TransloadError
 from transload.model import spell
 
-_NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
+_NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENXIO)
 
 
 def told(error: OSError, path: bytes) -> TransloadError:

@@ -1,0 +1,166 @@
+"""What a client has open: a file that comes, a file that goes, a folder that is listed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
+
+from transload.errors import Full, Refused, TransloadError
+from transload.servers.base import Item, Reading, Upload, Visit
+from transload.servers.sftp import answers
+
+_PAGE = 30_000
+"""Bytes of a page of names: some clients take no more than 32 KiB."""
+_NAMES = 256
+_ISLANDS = 256
+"""Blocks that may lie behind a gap and still count once it is closed."""
+
+
+class Incoming:
+    """A file on its way in."""
+
+    __slots__ = ("_islands", "_solid", "appends", "began", "count", "fault", "judged", "mode", "moved", "path", "upload")
+
+    def __init__(self, path: bytes, upload: Upload, now: float, *, appends: bool) -> None:
+        """For `path`; `appends` says that it only grows, whatever offsets the client gives."""
+        self.path, self.upload, self.appends = path, upload, appends
+        self.fault: TransloadError | None = None
+        self.mode: int | None = None
+        self.began = self.moved = now
+        self.count = 0
+        self.judged = (now, 0)
+        self._solid = upload.size
+        self._islands: list[tuple[int, int]] = []
+
+    def write(self, offset: int, data: memoryview, visit: Visit) -> None:
+        """Take `data`; raises what went wrong, and the same again for all that follows."""
+        if self.fault is not None:
+            raise self.fault
+        upload, size = self.upload, self.upload.size
+        try:
+            if self.appends:
+                upload.write(data)
+            else:
+                if offset > size:
+                    self._room_for(offset + len(data) - size, visit)
+                upload.write_at(offset, data)
+        except TransloadError as fault:
+            self.fault = fault
+            raise
+        self.count += len(data)
+        self._grew(offset, offset + len(data))
+
+    def cut_to(self, size: int, visit: Visit) -> None:
+        """Make it `size` bytes long."""
+        if self.fault is not None:
+            raise self.fault
+        there = self.upload.size
+        if size > there:
+            self._room_for(size - there, visit)
+        if size != there:
+            self.upload.cut_to(size)
+        self._solid = min(self._solid, size)
+
+    def cut(self, reason: str) -> None:
+        """It broke off: what came without a gap is kept for resuming, for nobody could tell what is behind the gap from what is not."""
+        if not self.appends and self._solid < self.upload.size:
+            with suppress(TransloadError):
+                self.upload.cut_to(self._solid)
+        self.fault = self.fault or Refused(reason)
+        self.upload.cut(reason)
+
+    def _grew(self, begin: int, end: int) -> None:
+        if begin > self._solid:
+            self._islands = [*self._islands[-_ISLANDS:], (begin, end)]
+            return
+        self._solid = max(self._solid, end)
+        while self._islands:
+            joined = [island for island in self._islands if island[0] <= self._solid]
+            if not joined:
+                return
+            self._islands = [island for island in self._islands if island[0] > self._solid]
+            self._solid = max(self._solid, *(end for _, end in joined))
+
+    def give_up(self) -> None:
+        """It cannot be completed: keep it aside where more bytes could mend it, or forget it."""
+        if isinstance(self.fault, Refused):
+            self.upload.discard()
+        else:
+            self.cut(str(self.fault))
+
+    @staticmethod
+    def _room_for(more: int, visit: Visit) -> None:
+        # A hole takes no room at first, so nobody else counts it; and a file of 2^60 zeros would be hashed for ever.
+        if more > visit.room()[1]:
+            raise Full("no room for a file of that size")
+
+
+class Outgoing:
+    """A file on its way out."""
+
+    __slots__ = ("_closed", "_descriptor", "_reading", "_users", "path", "size")
+
+    def __init__(self, path: bytes, reading: Reading) -> None:
+        """From the open file `reading`."""
+        self.path, self.size = path, reading.size
+        self._reading, self._descriptor = reading, reading.fileno()
+        self._users, self._closed = 0, False
+
+    def at_hand(self, offset: int, length: int) -> bool:
+        """Whether reading will not wait for a disk, as far as can be told by looking at the last byte."""
+        last = min(offset + length, self.size) - 1
+        if last < offset:
+            return True
+        try:
+            os.preadv(self._descriptor, [bytearray(1)], last, os.RWF_NOWAIT)
+        except OSError as error:
+            return error.errno != errno.EAGAIN  # where the file system cannot say, it is in memory or behaves so
+        return True
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes at `offset`: fewer at the end, none behind it."""
+        if offset >= 1 << 63:
+            return b""
+        return os.pread(self._descriptor, length, offset)
+
+    def hold(self) -> None:
+        """Another thread begins to read."""
+        self._users += 1
+
+    def let_go(self) -> None:
+        """That thread is done."""
+        self._users -= 1
+        if self._closed and not self._users:
+            self._reading.close()
+
+    def close(self) -> None:
+        """No longer read, once no thread reads any more."""
+        if not self._closed:
+            self._closed = True
+            if not self._users:
+                self._reading.close()
+
+
+class Listing:
+    """A folder that is being listed, page by page."""
+
+    __slots__ = ("_items", "_owner", "path")
+
+    def __init__(self, path: bytes, items: Iterator[Item], owner: bytes) -> None:
+        """Of `items`, the first of which is looked for now: it is here that a missing right shows."""
+        first = list(islice(items, 1))
+        self.path, self._items, self._owner = path, chain(first, items), owner
+
+    def page(self, now: float) -> list[bytes]:
+        """The next names, packed; none at the end."""
+        entries: list[bytes] = []
+        size = 0
+        for item in islice(self._items, _NAMES):
+            entries.append(answers.entry(item, self._owner, now))
+            size += len(entries[-1])
+            if size > _PAGE:
+                break
+        return entries

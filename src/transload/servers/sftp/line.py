@@ -1,0 +1,155 @@
+"""One SSH connection: asyncssh's, with what it leaves out: two proofs where both are wanted, and limits on what costs us much."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import asyncssh
+
+from transload.errors import TransloadError
+from transload.servers.base import Gate
+from transload.servers.sftp import algorithms
+from transload.servers.sftp.caller import Caller, spelled
+
+_KEXINIT, _IGNORE, _USERAUTH_FAILURE = 20, 2, 51
+_REKEYS = 10
+_REKEY_SPAN = 60.0
+_BUFFERED = 1024 * 1024
+
+
+class Line(asyncssh.SSHServerConnection):
+    """A connection to our server. Lives in the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHServerConnectionOptions, gate: Gate, lines: set[Line]) -> None:
+        """A connection yet to be made; it is in `lines` as long as it lasts."""
+        super().__init__(loop, options)
+        self._gate, self._lines = gate, lines
+        self._greeted = ""
+        self._refused = False
+        self._wire: asyncio.Transport | None = None
+        self._rekeys: list[float] = []
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who is at the other end."""
+        owner = self.get_owner()
+        return owner if isinstance(owner, Caller) else None
+
+    # --- beginning and end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody connects: the gate says whether to speak at all."""
+        self._wire = transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        try:
+            self._gate.greet("sftp", address)
+        except TransloadError:
+            self._refused = True
+            transport.write(b"Not now, or not from there.\r\n")  # SSH allows lines before the greeting
+            transport.close()
+            self._force_close(None)
+            return
+        self._greeted = address
+        self._lines.add(self)
+        transport.set_write_buffer_limits(high=_BUFFERED)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        """Bytes came."""
+        if not self._refused:
+            super().data_received(data, datatype)
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        """The connection is over, for whatever reason."""
+        self._left()
+        super().connection_lost(exc)
+
+    def _cleanup(self, exc: Exception | None) -> None:
+        self._left()
+        super()._cleanup(exc)
+
+    def _left(self) -> None:
+        if self._greeted:
+            self._gate.gone("sftp", self._greeted)
+            self._greeted = ""
+            self._lines.discard(self)
+
+    @property
+    def lands(self) -> bool:
+        """Whether something is being made durable that its client waits for."""
+        caller = self.caller
+        return caller is not None and any(talk.requests.landings for talk in caller.talks)
+
+    def end(self, why: str) -> None:
+        """End the session: nothing that is still open counts; what is being made durable is answered first."""
+        caller = self.caller
+        talks = tuple(caller.talks) if caller is not None else ()
+        for talk in talks:
+            talk.requests.cut(why)
+        if not self.lands:
+            self.disconnect(asyncssh.DISC_BY_APPLICATION, why)
+
+    async def reload_config(self) -> None:
+        """There are no files of OpenSSH's to read again."""
+
+    # --- a client that does not read what we send is not read either
+
+    def pause_writing(self) -> None:
+        """What we send is not taken."""
+        if self._wire is not None and not self._wire.is_closing():
+            self._wire.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It is again."""
+        if self._wire is not None and not self._wire.is_closing():
+            self._wire.resume_reading()
+
+    # --- packets
+
+    def _send_kexinit(self) -> None:
+        """Offer our algorithms, now that the client has said what it is."""
+        self._enc_algs = algorithms.encryption(self._client_version)
+        super()._send_kexinit()
+
+    def process_packet(self, pkttype: int, pktid: int, packet: Any) -> Any:
+        """Act on a packet of the connection itself; a new key exchange costs us much more than the client that asks for it."""
+        if pkttype == _KEXINIT:
+            now = self._loop.time()
+            self._rekeys = [when for when in self._rekeys if now - when < _REKEY_SPAN] + [now]
+            if len(self._rekeys) > _REKEYS:
+                raise asyncssh.DisconnectError(asyncssh.DISC_PROTOCOL_ERROR, "Too many key exchanges")
+        return super().process_packet(pkttype, pktid, packet)
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        """Send a packet, without the empty one that asyncssh puts before each: that guards CBC, which we do not offer."""
+        if pkttype != _IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
+
+    # --- proofs
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        """Whether the user may show that key, and, with a signature, whether it proves enough to come in."""
+        caller = self.caller
+        if caller is None or (signature and signature[4 : 4 + int.from_bytes(signature[:4], "big")] == b"ssh-rsa"):
+            return False  # SHA-1
+        if not await super().validate_public_key(username, key_data, msg, signature):
+            if signature:
+                caller.wrong()
+            return False
+        return not signature or await caller.proved(username, spelled(asyncssh.import_public_key(_line(key_data))))
+
+    def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - asyncssh calls it so
+        """Tell that it is not enough: wrong, or (where key and password are wanted) right so far."""
+        caller = self.caller
+        if caller is not None and caller.partial:
+            caller.partial, partial_success = False, True
+        super().send_userauth_failure(partial_success)
+
+
+def _line(key_data: bytes) -> bytes:
+    from base64 import b64encode
+
+    name = key_data[4 : 4 + int.from_bytes(key_data[:4], "big")]
+    return name + b" " + b64encode(key_data)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from transload.ledger.plain import each
-from transload.ledger.taking import Row, Verdict, numbers
+from transload.ledger.taking import Judged, Row, Verdict, numbers
 from transload.model import Name
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Landed:
     """A whole file whose bytes are in the spool; what the ledger is to know of it.
 
-    `aside` is the name that an older file of that name gets; None: it is gone. What became of it is told in `again` (the same bytes
-    were there already) and `number`.
+    `aside` is the name that an older file of that name gets; None: it is gone. `again` tells afterwards that the same bytes
+    were there already.
     """
 
     user: str
@@ -28,12 +28,10 @@ class Landed:
     sha256: str
     protocol: str
     client: str
-    verdict: Verdict
+    verdict: Callable[[Row], Verdict]
     modified: int | None = None
     aside: Name | None = None
     again: bool = False
-    number: int = 0
-    older: int = 0
 
 
 @dataclass(slots=True)
@@ -69,20 +67,21 @@ class Book:
     moved: list[tuple[Any, ...]] = field(default_factory=list)
     again: list[tuple[Any, ...]] = field(default_factory=list)
     fresh: list[Landed] = field(default_factory=list)
-    judged: list[tuple[Row, Verdict]] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
 
     def landed(self, one: Landed, older: Row | None) -> None:
         """A new file of that name; the older one is set aside, or is gone."""
-        one.older = older.id if older else 0
-        if older is not None and older.sha256 == one.sha256:
-            one.again, one.number = True, older.id
-            self.again.append((one.modified or older.modified, one.protocol, one.client, self.at, self.at, older.id))
-            # A route that took it has it; but a new upload of a marker is a new word.
-            if not older.taken or one.verdict.anew:
-                self.judged.append((older._replace(updated=self.at, protocol=one.protocol, client=one.client, at=self.at), one.verdict))
+        if older is None or older.sha256 != one.sha256:
+            self._aside(older, one.aside)
+            self.fresh.append(one)
             return
-        self._aside(older, one.aside)
-        self.fresh.append(one)
+        one.again = True
+        self.again.append((one.modified or older.modified, one.protocol, one.client, self.at, self.at, older.id))
+        row = older._replace(updated=self.at, protocol=one.protocol, client=one.client, at=self.at, modified=one.modified or older.modified)
+        verdict = one.verdict(row)
+        # What a route has taken it has; but a marker that comes again is a new word.
+        if verdict.anew or not older.taken:
+            self.judged.append(Judged(row, verdict))
 
     def renamed(self, one: Renamed, row: Row | None, older: Row | None) -> None:
         """Another name; what had that name before is set aside, or is gone."""
@@ -92,7 +91,7 @@ class Book:
         self.moved.append((one.new.raw, one.new.text, self.at, row.id))
         if not row.taken:
             fresh = row._replace(path=one.new.raw, updated=self.at)
-            self.judged.append((fresh, one.verdict(fresh)))
+            self.judged.append(Judged(fresh, one.verdict(fresh), row.path))
 
     def removed(self, one: Removed, row: Row | None) -> None:
         """No longer there."""
@@ -105,7 +104,7 @@ class Book:
         elif older is not None and name is not None:
             self.moved.append((name.raw, name.text, self.at, older.id))
 
-    def write(self, connection: Connection) -> list[tuple[Row, Verdict]]:
+    def write(self, connection: Connection) -> list[Judged]:
         """Write it; gives what there is to take."""
         each(connection, GONE, self.gone)
         each(connection, "update uploads set path = ?, text = ?, updated = ? where id = ?", self.moved)
@@ -113,16 +112,15 @@ class Book:
         judge(connection, self.judged, self.at)
         return [*self.judged, *self._insert(connection)]
 
-    def _insert(self, connection: Connection) -> list[tuple[Row, Verdict]]:
+    def _insert(self, connection: Connection) -> list[Judged]:
         found, lines = [], []
         for number, one in zip(numbers(connection, "uploads", len(self.fresh)), self.fresh, strict=True):
-            one.number = number
-            taken, verdict = bool(one.verdict.takes), one.verdict
-            reason = verdict.reason or None
-            path, how = one.path.raw, (one.protocol, one.client, self.at, self.at)
-            row = Row(number, one.user, path, "here", reason, one.size, one.modified, one.sha256, self.node, taken, verdict.judge, *how)
-            found.append((row, verdict))
-            lines.append((number, one.user, path, one.path.text, *row[3:]))
+            facts = (one.size, one.modified, one.sha256, self.node)
+            row = Row(number, one.user, one.path.raw, "here", None, *facts, False, None, one.protocol, one.client, self.at, self.at)
+            verdict = one.verdict(row)
+            found.append(Judged(row, verdict))
+            row = row._replace(taken=verdict.taken, reason=verdict.reason or None, judge=verdict.judge)
+            lines.append((number, one.user, one.path.raw, one.path.text, *row[3:]))
         each(connection, _INSERT, lines)
         return found
 
@@ -132,12 +130,12 @@ def names_of(one: Change) -> tuple[Name, ...]:
     return (one.old, one.new) if isinstance(one, Renamed) else (one.path,)
 
 
-def judge(connection: Connection, judged: Sequence[tuple[Row, Verdict]], at: int) -> None:
+def judge(connection: Connection, judged: Sequence[Judged], at: int) -> None:
     """Write down what the routes say of these."""
     each(
         connection,
         "update uploads set taken = ?, reason = ?, judge = ?, updated = ? where id = ?",
-        [(bool(verdict.takes), verdict.reason or None, verdict.judge, at, row.id) for row, verdict in judged],
+        [(one.verdict.taken, one.verdict.reason or None, one.verdict.judge, at, one.row.id) for one in judged],
     )
 
 

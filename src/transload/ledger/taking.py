@@ -55,19 +55,34 @@ class Take:
     entry: Entry
     owed: Callable[[int], Sequence[Owed]]
     skip_same: bool = False
+    bad: str = ""
+    """Why it is bad in itself: it is quarantined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the routes say of an upload: who takes it now, else why nobody does yet, and when that is to be asked again."""
+    """What the routes say of an upload: who takes it now, why others do not yet, and when that is to be asked again."""
 
     takes: Sequence[Take] = ()
     reason: str = ""
     judge: int | None = None
-    bad: bool = False
-    """It is bad in itself, for `reason`: what `takes` makes of it is quarantined."""
+    waits: bool = False
+    """A route that does not take it yet may well do so later."""
     anew: bool = False
     """It speaks for another file: uploaded again it is a new word, though its bytes are the same."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether there is nothing left to be judged."""
+        return bool(self.takes) and not self.waits
+
+
+class Judged(NamedTuple):
+    """An upload and what the routes say of it; `former` is the path that it had when they were asked before."""
+
+    row: Row
+    verdict: Verdict
+    former: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -81,37 +96,44 @@ class _Made:
     touched: list[tuple[Any, ...]] = field(default_factory=list)
 
 
-def take(database: Database, connection: Connection, node: str, judged: Sequence[tuple[Row, Verdict]], at: int) -> int:
+def take(database: Database, connection: Connection, node: str, judged: Sequence[Judged], at: int) -> int:
     """Make the arrivals that these verdicts say, with all they owe; bytes that the latest version has are no new one. Gives how many."""
-    wanted = [(row, verdict, one) for row, verdict in judged for one in verdict.takes]
+    wanted = [(row, one, former) for row, verdict, former in judged for one in verdict.takes]
     if not wanted:
         return 0
     made = _Made()
-    latest = _latest(connection, [one.entry.path for _, _, one in wanted])
+    paths = {one.entry.path for _, one, _ in wanted} | {_former(row, former) for row, _, former in wanted if former is not None}
+    latest = _latest(connection, list(paths))
     first = _first(connection, [row.sha256 for row, _, _ in wanted])
     fresh = []
-    for row, verdict, one in wanted:
+    for row, one, former in wanted:
         before = latest.get((one.route, one.entry.path))
-        if before is not None and not verdict.bad and (before.sha256, before.over) == (row.sha256, False):
-            made.touched.append((row.id, one.entry.etag, before.id))
+        if former is not None and (had := latest.get((one.route, _former(row, former)))) and had.upload == row.id:
+            continue
+        if before is None or one.bad or before.over or before.sha256 != row.sha256:
+            fresh.append((row, one, before.version + 1 if before else 1))
+        elif before.upload != row.id or row.at >= before.at:
+            made.touched.append((row.id, one.entry.etag, at, before.id))
             made.events.append((before.id, at, "received again", f"the same bytes, {row.told}"))
-        else:
-            fresh.append((row, verdict, one, before.version + 1 if before else 1))
-    for number, (row, verdict, one, version) in zip(numbers(connection, "arrivals", len(fresh)), fresh, strict=True):
+    for number, (row, one, version) in zip(numbers(connection, "arrivals", len(fresh)), fresh, strict=True):
         twin = first.setdefault((one.route, row.sha256), number)
-        _make(made, (number, version, None if twin == number else twin), (row, verdict, one), node, at)
+        _make(made, (number, version, None if twin == number else twin), row, one, (node, at))
     _write(database, connection, made, at)
     return len(fresh)
 
 
-def _make(made: _Made, numbers: tuple[int, int, int | None], what: tuple[Row, Verdict, Take], node: str, at: int) -> None:
-    (number, version, twin), (row, verdict, one) = numbers, what
+def _former(row: Row, path: bytes) -> bytes:
+    return row.user.encode("utf-8", "surrogateescape") + b"/" + path
+
+
+def _make(made: _Made, numbers: tuple[int, int, int | None], row: Row, one: Take, how: tuple[str, int]) -> None:
+    (number, version, twin), (node, at) = numbers, how
     entry = one.entry
     owed: Sequence[Owed] = ()
     state: str
     reason: str | None
-    if verdict.bad:
-        state, reason = "quarantined", verdict.reason
+    if one.bad:
+        state, reason = "quarantined", one.bad
     elif twin is not None and one.skip_same and row.size:
         state, reason = "skipped", f"same bytes as arrival {twin}"
     else:
@@ -136,7 +158,7 @@ def _owed(one: Take, version: int) -> tuple[str, str | None, Sequence[Owed]]:
 
 
 def _write(database: Database, connection: Connection, made: _Made, at: int) -> None:
-    each(connection, "update arrivals set upload = ?, etag = ? where id = ?", made.touched)
+    each(connection, "update arrivals set upload = ?, etag = ?, updated = ? where id = ?", made.touched)
     each(connection, _INSERT, made.arrivals)
     for route, got in made.owing.items():
         for number, reason in owe(database, connection, route, got, {}, at).refused.items():
@@ -150,18 +172,20 @@ class _Before(NamedTuple):
     id: int
     version: int
     sha256: str
+    upload: int
+    at: int
     over: bool
 
 
 def _latest(connection: Connection, paths: list[bytes]) -> dict[tuple[str, bytes], _Before]:
     """The latest version of each path, by route; `over` when a file with its bytes that comes now is a new one all the same."""
     found: dict[tuple[str, bytes], _Before] = {}
-    for path, route, number, version, sha256, state, settle in rows(connection, _LATEST, SERVER, list(set(paths))):
+    for path, route, number, version, sha256, state, settle, upload, seen in rows(connection, _LATEST, SERVER, list(set(paths))):
         before = found.get((route, path))
         if before is None or before.version < version:
             # What was settled is gone from the home; what ended badly is given another chance.
             over = settle == "done" or state in ("failed", "quarantined")
-            found[route, path] = _Before(number, version, sha256, over)
+            found[route, path] = _Before(number, version, sha256, upload, seen, over)
     return found
 
 
@@ -183,7 +207,7 @@ def numbers(connection: Connection, table: str, count: int) -> list[int]:
     return list(range(last + 1, last + 1 + count))
 
 
-_LATEST = "select path, route, id, version, sha256, state, settle from arrivals where source = ? and path in ?"
+_LATEST = "select path, route, id, version, sha256, state, settle, upload, updated from arrivals where source = ? and path in ?"
 _FIRST = "select sha256, id, route from arrivals where same_as is null and sha256 in ?"
 _INSERT = (
     "insert into arrivals (id, route, source, path, version, folder, text, state, reason, size, modified, precision, etag, sha256, "

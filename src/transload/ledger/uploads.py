@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from transload.ledger.booking import GONE, Book, Change, Landed, Removed, Renamed, judge, names_of
 from transload.ledger.database import Database, now
 from transload.ledger.plain import each, rows
-from transload.ledger.taking import Row, Take, Verdict, take
+from transload.ledger.taking import Judged, Row, Take, Verdict, take
 from transload.model import Name
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ class Uploads:
         at = now()
         with self._db.write() as connection:
             there = _there(connection, [(one.user, path.raw) for one in changes for path in names_of(one)])
-            wanted: list[tuple[Row, Verdict]] = []
             book = Book(node, at)
             for one in changes:
                 if isinstance(one, Landed):
@@ -35,19 +34,18 @@ class Uploads:
                     book.renamed(one, there.get((one.user, one.old.raw)), there.get((one.user, one.new.raw)))
                 else:
                     book.removed(one, there.get((one.user, one.path.raw)))
-            wanted = book.write(connection)
-            return take(self._db, connection, node, wanted, at)
+            return take(self._db, connection, node, book.write(connection), at)
 
-    def judged(self, node: str, verdicts: Sequence[tuple[Row, Verdict]]) -> int:
+    def judged(self, node: str, verdicts: Sequence[Judged]) -> int:
         """These were judged anew; what was changed meanwhile is left alone. Gives how many arrivals that makes."""
         at = now()
         with self._db.write() as connection:
-            ids = [row.id for row, _ in verdicts]
+            ids = [one.row.id for one in verdicts]
             found = {row.id: row for row in _rows(connection, f"{_SELECT} where id in ?", ids)} if ids else {}
             fresh = [
-                (row, verdict)
-                for row, verdict in verdicts
-                if (here := found.get(row.id)) and (here.path, here.updated, here.state) == (row.path, row.updated, "here")
+                one
+                for one in verdicts
+                if (here := found.get(one.row.id)) and (here.path, here.updated, here.state) == (one.row.path, one.row.updated, "here")
             ]
             judge(connection, fresh, at)
             return take(self._db, connection, node, fresh, at)
@@ -67,7 +65,7 @@ class Uploads:
                 moved.append((path, Name(path).text, at, row.id))
                 if not row.taken:
                     fresh = row._replace(path=path, updated=at)
-                    judged.append((fresh, verdict(fresh)))
+                    judged.append(Judged(fresh, verdict(fresh), row.path))
             each(connection, "update uploads set path = ?, text = ?, updated = ? where id = ?", moved)
             judge(connection, judged, at)
             return take(self._db, connection, node, judged, at)
@@ -163,4 +161,4 @@ _AT = f"{_SELECT} where state = 'here' and \"user\" = ? and path in ?"
 _DUE = f"{_SELECT} where state = 'here' and not taken and node = ? and judge <= ? order by judge limit ?"
 _NEXT = "select min(judge) from uploads where state = 'here' and not taken and node = ?"
 
-__all__ = ["Change", "Landed", "Removed", "Renamed", "Row", "Take", "Uploads", "Verdict"]
+__all__ = ["Change", "Judged", "Landed", "Removed", "Renamed", "Row", "Take", "Uploads", "Verdict"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from transload import disk
 from transload.model import Entry, Spooled
+from transload.spool.drafts import Draft
 from transload.spool.hashing import Digest
 from transload.spool.locks import try_exclusive
 from transload.spool.telling import telling
@@ -43,17 +45,18 @@ class Corner:
         """What tells this process from all others."""
         return os.path.basename(self._path)
 
-    def copy(self, name: bytes, folder: int, path: str) -> None:
-        """Copy the file `name` of an open folder, on another disk, to `path`."""
-        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+    def draft_of(self, name: bytes, folder: int, size: int, check_room: Callable[[int], None]) -> Draft:
+        """A part that begins with `size` bytes of the file `name` in the open folder `folder`, which is no longer there then."""
+        path = self.path()
         try:
-            target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                disk.copy(source, target, os.fstat(source).st_size)
-            finally:
-                os.close(target)
-        finally:
-            os.close(source)
+            os.rename(name, path, src_dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(name, folder, path)
+            os.unlink(name, dir_fd=folder)
+        os.truncate(path, size)
+        return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, check_room)
 
     def create(self) -> tuple[int, str]:
         """A new empty file, open, and its path."""
@@ -64,6 +67,18 @@ class Corner:
         """Remove the folder and all that is left in it."""
         sweep(self._path)
         os.close(self._lock)
+
+
+def _copy(name: bytes, folder: int, path: str) -> None:
+    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            disk.copy(source, target, os.fstat(source).st_size)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
 
 
 def is_abandoned(corner: str) -> bool:

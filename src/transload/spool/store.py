@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import threading
@@ -100,16 +99,7 @@ class Spool:
         """A part that begins with `size` bytes of the file `name` in the open folder `folder`, which is no longer there then."""
         corner = self._mine()
         with telling():
-            path = corner.path()
-            try:
-                os.rename(name, path, src_dir_fd=folder)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                corner.copy(name, folder, path)
-                os.unlink(name, dir_fd=folder)
-            os.truncate(path, size)
-            return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, self.check_room)
+            return corner.draft_of(name, folder, size, self.check_room)
 
     @property
     def token(self) -> str:

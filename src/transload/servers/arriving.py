@@ -1,0 +1,144 @@
+"""When an upload counts as an arrival, and for which routes: the arrival contract, as pure judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from transload.config import Arriving
+from transload.ledger import Wanted
+from transload.ledger.taking import Take, Verdict
+from transload.match import Selector, Skip, Wait
+from transload.model import Entry, Fetched, Name, Spooled
+from transload.owed import Owing
+
+if TYPE_CHECKING:
+    from transload.config import From, Route
+    from transload.ledger.taking import Row
+
+RENAMED, CLOSED, LATER = "renamed", "closed", "later"
+"""Why an upload is judged: it got another name, it is whole, or the time has come."""
+
+
+def contract_of(route: Arriving | None, own: str | None) -> Arriving:
+    """How uploads arrive: as the route says; where it says nothing as the user's `own` table (JSON) says."""
+    mine = {} if own is None else _own(own).model_dump(exclude_unset=True)
+    theirs = {} if route is None else route.model_dump(exclude_unset=True)
+    return Arriving.model_validate(mine | theirs) if mine and theirs else route or (Arriving() if own is None else _own(own))
+
+
+@lru_cache(64)
+def _own(text: str) -> Arriving:
+    return Arriving.model_validate_json(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One route from our servers, made ready to judge by."""
+
+    route: Route
+    source: From
+    untimely: From
+    """The same, for which no name is a temporary one."""
+    owing: Owing
+
+    @classmethod
+    def of(cls, route: Route) -> Way:
+        """For `route`."""
+        bare = type(route.source).model_validate(route.source.model_dump() | {"temporary": ()})
+        return cls(route, route.source, bare, Owing(route))
+
+
+class Arrivals:
+    """What the routes of one config say of uploads. Made anew when the config changes."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """The routes of `routes` that begin at our servers and are enabled."""
+        self._ways = [Way.of(route) for route in routes if route.source.server and route.enabled]
+        self._contracts: dict[tuple[str, str | None], Arriving] = {}
+
+    def contract(self, user: str, path: Name, own: str | None) -> Arriving:
+        """What holds for an upload of `user` to `path`: the word of the first route that may take it, else the user's own."""
+        mine = [way for way in self._ways if way.source.user in (None, user)]
+        at = datetime.now(UTC)
+        likely = next((way for way in mine if _below(way.untimely, user, path, at) is not None), mine[0] if mine else None)
+        return self._of(likely, own)
+
+    def _of(self, way: Way | None, own: str | None) -> Arriving:
+        key = (way.route.name if way else "", own)
+        if key not in self._contracts:
+            self._contracts[key] = contract_of(way.route.arrival if way else None, own)
+        return self._contracts[key]
+
+    def judge(self, row: Row, why: str, own: str | None) -> Verdict:
+        """Which routes take this upload now, else why none does yet."""
+        mine = [way for way in self._ways if way.source.user in (None, row.user)]
+        if not mine:
+            return Verdict(reason="no route takes what this user uploads" if self._ways else "no route takes what the servers receive")
+        return _together([self._judge(way, row, why, self._of(way, own)) for way in mine])
+
+    def _judge(self, way: Way, row: Row, why: str, contract: Arriving) -> Verdict:
+        at = datetime.now(UTC)
+        source = way.untimely if contract.complete == "close" else way.source
+        name = Name(row.path)
+        selector = Selector(source, at)
+        entry = _entry(selector, row, name)
+        if entry is None:
+            return Verdict(reason=f"{way.route.name}: it does not lie in {' or '.join(selector.folders)}")
+        found = selector.judge(entry)
+        if isinstance(found, Skip):
+            return Verdict(reason=f"{way.route.name}: {found.reason}", waits=entry.name in source.unfinished)
+        if isinstance(found, Wait):
+            return Verdict(reason=f"{way.route.name}: {found.reason}", judge=found.until, waits=True)
+        if contract.complete == "rename" and why != RENAMED:
+            return Verdict(reason=f"{way.route.name}: it counts once it is renamed", waits=True)
+        return Verdict((_take(way, row, entry),))
+
+
+def _take(way: Way, row: Row, entry: Entry) -> Take:
+    fetched = Fetched(entry, Spooled("", row.size, row.sha256))
+
+    def owed(version: int) -> Any:
+        return way.owing.of(Wanted(0, entry.folder, version, 0, 0, entry), fetched)
+
+    return Take(way.route.name, entry, owed, skip_same=way.source.duplicate == "skip")
+
+
+def _entry(selector: Selector, row: Row, name: Name) -> Entry | None:
+    """The upload as a listing of the route's folders would tell of it, None where it lies in none of them."""
+    for folder in selector.folders:
+        inside = folder.strip("/").encode("utf-8", "surrogateescape")
+        if not inside:
+            return Entry(row.user, name, row.size, row.modified or row.at, 1e-6, f"{row.id}", settles=True)
+        if name.raw.startswith(inside + b"/"):
+            below = Name(name.raw[len(inside) + 1 :])
+            return Entry(f"{row.user}/{folder.strip('/')}", below, row.size, row.modified or row.at, 1e-6, f"{row.id}", settles=True)
+    return None
+
+
+def _below(source: From, user: str, path: Name, at: datetime) -> Entry | None:
+    """The entry that an upload to `path` would have for a route, if its name is one that the route takes."""
+    selector = Selector(source, at)
+    for folder in selector.folders:
+        inside = folder.strip("/").encode("utf-8", "surrogateescape")
+        if inside and not path.raw.startswith(inside + b"/"):
+            continue
+        entry = Entry(user, Name(path.raw[len(inside) + 1 :]) if inside else path)
+        if not isinstance(selector.judge(entry), Skip):
+            return entry
+    return None
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    """What several routes say, as one."""
+    reasons = dict.fromkeys(verdict.reason for verdict in verdicts if verdict.reason)
+    return Verdict(
+        takes=tuple(take for verdict in verdicts for take in verdict.takes),
+        reason="; ".join(reasons),
+        judge=min((verdict.judge for verdict in verdicts if verdict.judge is not None), default=None),
+        waits=any(verdict.waits for verdict in verdicts),
+        anew=any(verdict.anew for verdict in verdicts),
+    )

@@ -1,0 +1,154 @@
+"""One upload as its session sees it: bytes into a part, then handed over whole, kept aside, or forgotten."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol
+
+from transload import crash
+from transload.errors import Conflict, Refused, TransloadError
+from transload.servers.base import KEPT
+from transload.servers.landing.kept import beside, keep, size_of
+from transload.spool.drafts import Draft
+
+if TYPE_CHECKING:
+    from transload.config import Arriving
+    from transload.servers.base import Sending, Then
+
+
+class Ground(Protocol):
+    """Where parts are made, and what takes whole uploads over."""
+
+    def draft(self, size: int) -> Draft:
+        """An empty part."""
+
+    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
+        """A part of the first bytes of a file that is no longer there then."""
+
+    def land(self, inflow: Inflow, then: Then, sure: Future[bool] | None) -> None:
+        """All bytes of it are there."""
+
+
+class Inflow:
+    """One file on its way in. For one thread at a time."""
+
+    def __init__(self, ground: Ground, sending: Sending, contract: Arriving) -> None:
+        """As `sending` asks for it: new, or with what is there already; raises what `Landing.upload` does."""
+        self._ground, self.sending, self.contract = ground, sending, contract
+        self.modified: int | None = None
+        """The time that the client gives the file, in microseconds since 1970."""
+        self.extends = False
+        """Whether it has all bytes of the whole file of that name, and more behind them."""
+        self.was = (0, 0)
+        """The bytes and files of the home that went into it."""
+        self._over = False
+        with beside(sending.home, sending.path) as folder:
+            self.draft = self._begun(folder)
+        self.offset = self.draft.size
+        crash.point("recv-open")
+
+    def _begun(self, folder: int) -> Draft:
+        sending, base = self.sending, self.sending.path.base
+        whole = size_of(folder, base)
+        if whole is not None and self.contract.exists == "refuse":
+            raise Conflict(f"{sending.path.text}: there is a file of that name, and it may not be uploaded again")
+        kept = None if whole is not None else size_of(folder, KEPT + base)
+        there = whole if whole is not None else kept
+        offset = (there or 0) if sending.append else sending.offset
+        if offset > (there or 0):
+            raise Refused(f"{sending.path.text}: it has {there or 0} bytes: it cannot go on at {offset}")
+        self.extends = whole is not None and offset == whole and bool(offset)
+        if whole is not None and (self.extends or self.contract.exists == "replace"):
+            sending.admit.instead(whole)
+        if not offset:
+            return self._ground.draft(sending.size or 0)
+        if whole is None:
+            sending.admit.instead(kept or 0)
+        sending.admit(offset)
+        if whole is None:
+            self.was = (kept or 0, 1)
+            return self._ground.draft_of(KEPT + base, folder, offset)
+        draft = self._ground.draft(offset)
+        source = os.open(base, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            draft.take(source, offset)
+        except BaseException:
+            draft.drop()
+            raise
+        finally:
+            os.close(source)
+        return draft
+
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        return self.draft.size
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append; raises Full or Refused."""
+        self.write_at(self.draft.size, data)
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write anywhere; raises Full or Refused."""
+        draft = self.draft
+        end = offset + len(data)
+        if end > draft.size:
+            self.sending.admit(end)
+        if offset < self.offset:
+            self.extends = False
+        draft.write_at(offset, data)
+        crash.point("recv-writing")
+
+    def cut_to(self, size: int) -> None:
+        """Truncate, or lengthen with zeros; raises Full or Refused."""
+        self.sending.admit(size)
+        if size < self.offset:
+            self.extends = False
+        self.draft.cut_to(size)
+
+    def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
+        """All bytes are there: it lands, and `then` is told."""
+        if self._over:
+            return
+        fault = self._fault()
+        if fault is not None:
+            self.cut(str(fault))
+            then(fault)
+            return
+        self._over = True
+        self._ground.land(self, then, sure)
+
+    def _fault(self) -> TransloadError | None:
+        announced, size = self.sending.size, self.draft.size
+        # Some clients announce the whole, some what is still to come.
+        if announced is not None and size not in (announced, announced + self.offset):
+            return Refused(f"it was announced with {announced} bytes, and {size} came: it is not whole")
+        try:
+            self.sending.admit.whole(size)
+        except TransloadError as error:
+            return error
+        return None
+
+    def cut(self, reason: str) -> None:  # noqa: ARG002
+        """It broke off: what is there is kept for resuming."""
+        if self._over:
+            return
+        self._over = True
+        self.draft.close()
+        self.put_aside()
+
+    def put_aside(self) -> None:
+        """Keep what is there in the home, if it can be; the draft is closed."""
+        sending = self.sending
+        with sending.home.changing():
+            count, files = keep(sending.home, sending.path, self.draft.path, self.draft.size)
+            sending.admit.settle(count - self.was[0], files - self.was[1])
+
+    def discard(self) -> None:
+        """Forget it."""
+        if self._over:
+            return
+        self._over = True
+        self.draft.drop()
+        self.sending.admit.settle(-self.was[0], -self.was[1])

@@ -1,0 +1,220 @@
+"""What waits to become durable: an upload, a new name, a removal. Each knows what it does on disk, and how to undo it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from transload import disk, log
+from transload.errors import Conflict, Missing, TransloadError, Unreachable
+from transload.ledger.booking import Landed, Removed, Renamed
+from transload.model import Name
+from transload.servers.base import KEPT, RESERVED
+from transload.servers.landing.kept import beside, forget, size_of
+from transload.servers.landing.placing import Placing, free_name, set_aside
+
+if TYPE_CHECKING:
+    from transload.ledger.booking import Change
+    from transload.ledger.taking import Row, Verdict
+    from transload.model import Spooled
+    from transload.servers.base import Home, Then
+    from transload.servers.landing.inflow import Inflow
+
+Judge = Callable[["Row"], "Verdict"]
+
+
+class Waiting:
+    """Something that somebody waits for."""
+
+    sure: Future[bool] | None = None
+    synced = True
+
+    def __init__(self, home: Home, then: Then, *names: Name) -> None:
+        """In `home`, about these names; `then` is told once."""
+        self.home, self.names = home, names
+        self._then, self._once = then, threading.Lock()
+
+    @property
+    def keys(self) -> set[tuple[str, bytes]]:
+        """The places that it is about: no two members of a group are about the same one."""
+        return {(self.home.user, name.raw) for name in self.names}
+
+    def told(self, error: TransloadError | None) -> None:
+        """How it ended; only the first word counts."""
+        if self._once.acquire(blocking=False):
+            self._then(error)
+
+    def begin(self) -> Change | None:
+        """Do what is done on disk before the ledger is told, and say what it is to be told."""
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """The ledger was not told: let the disk be as it was."""
+
+    def end(self) -> None:
+        """The ledger knows: do the rest."""
+
+
+class Whole(Waiting):
+    """An upload of which all bytes are there."""
+
+    synced = False
+
+    def __init__(self, inflow: Inflow, then: Then, sure: Future[bool] | None, judge: Judge, token: str) -> None:
+        """`inflow`, whose draft was handed over; `token` is that of this process."""
+        super().__init__(inflow.sending.home, then, inflow.sending.path)
+        self.inflow, self.sure = inflow, sure
+        self._judge = judge
+        self.spooled: Spooled | None = None
+        self.placing = Placing(self.home, inflow.sending.path, token)
+        self._change: Landed | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the evidence says that the client did not end it."""
+        if self.sure is None or self.inflow.contract.lenient:
+            return False
+        return bool(self.sure.cancelled() or self.sure.exception() is not None or not self.sure.result())
+
+    def cut_off(self) -> None:
+        """Keep it for resuming; it does not count."""
+        self.placing.drop()
+        self.inflow.put_aside()
+        self.told(Unreachable("the client was gone before the upload was known to be whole: it is kept to be resumed"))
+
+    def failed(self, error: TransloadError) -> None:
+        """It has not landed, and nothing of it is left."""
+        self.placing.drop()
+        with suppress(FileNotFoundError):
+            os.unlink(self.inflow.draft.path)
+        self.inflow.sending.admit.settle(-self.inflow.was[0], -self.inflow.was[1])
+        self.told(error)
+
+    def begin(self) -> Change:
+        sending, spooled = self.inflow.sending, self.spooled
+        assert spooled is not None  # noqa: S101 - that is what `finish` was for
+        login, modified = sending.login, self.inflow.modified
+        self._change = Landed(
+            sending.home.user, sending.path, spooled.size, spooled.sha256, login.protocol, login.address, self._judge, modified
+        )
+        self._change.aside = self.placing.aside
+        return self._change
+
+    def decide(self) -> None:
+        """Choose what becomes of the older file of its name; raises Conflict, and Missing."""
+        self.placing.decide(self.inflow.contract.exists, extends=self.inflow.extends)
+
+    def end(self) -> None:
+        same = self._change is not None and self._change.again
+        with self.home.changing():
+            count, files = self.placing.show(same=same)
+            self.inflow.sending.admit.settle(count - self.inflow.was[0], files - self.inflow.was[1])
+
+
+class Rename(Waiting):
+    """A file that gets another name."""
+
+    def __init__(self, home: Home, old: Name, new: Name, exists: str, judge: Judge, then: Then) -> None:
+        """`exists` says what becomes of a file that has the new name."""
+        super().__init__(home, then, old, new)
+        self._old, self._new, self._exists, self._judge = old, new, exists, judge
+        self._aside: Name | None = None
+        self._whole: int | None = None
+
+    def begin(self) -> Change | None:
+        old, new = self._old, self._new
+        with beside(self.home, old) as source, beside(self.home, new) as target:
+            if size_of(source, old.base) is None:
+                raise Missing(f"{old.text}: there is no such file")
+            self._whole = size_of(target, new.base)
+            if self._whole is None:
+                disk.rename_new(old.base, new.base, source, target)
+            elif self._exists == "refuse":
+                raise Conflict(f"{new.text}: there is a file of that name")
+            else:
+                # A file that is replaced stays under a name that no one sees until the ledger knows.
+                aside = (
+                    free_name(target, new) if self._exists == "version" else new.beside(RESERVED + b"old." + os.urandom(8).hex().encode())
+                )
+                self._aside = set_aside(target, new, aside)
+                os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
+        return Renamed(self.home.user, old, new, self._judge, self._aside if self._exists == "version" else None)
+
+    def undo(self) -> None:
+        with beside(self.home, self._old) as source, beside(self.home, self._new) as target:
+            disk.rename_new(self._new.base, self._old.base, target, source)
+            if self._aside is not None:
+                disk.rename_new(self._aside.base, self._new.base, target, target)
+
+    def end(self) -> None:
+        if self._aside is not None and self._exists != "version":
+            with self.home.changing():
+                with beside(self.home, self._new) as target:
+                    os.unlink(self._aside.base, dir_fd=target)
+                self.home.changed(-(self._whole or 0), -1)
+
+
+class Removal(Waiting):
+    """A file that is removed: the ledger hears of it first, so that a death in between leaves a file too many, and none too few."""
+
+    def __init__(self, home: Home, path: Name, then: Then) -> None:
+        super().__init__(home, then, path)
+        self._path = path
+
+    def begin(self) -> Change:
+        with beside(self.home, self._path) as folder:
+            if size_of(folder, self._path.base) is None:
+                raise Missing(f"{self._path.text}: there is no such file")
+        return Removed(self.home.user, self._path)
+
+    def end(self) -> None:
+        with self.home.changing():
+            with beside(self.home, self._path) as folder:
+                size = size_of(folder, self._path.base)
+                if size is not None:
+                    os.unlink(self._path.base, dir_fd=folder)
+            self.home.changed(-(size or 0), -1)
+
+
+def what_is(home: Home, path: Name) -> str:
+    """Whether `path` is a "file", a "folder", or a "kept" upload; raises Missing."""
+    with beside(home, path) as folder:
+        try:
+            found = os.stat(path.base, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            if size_of(folder, KEPT + path.base) is not None:
+                return "kept"
+            raise Missing(f"{path.text}: there is no such file or folder") from None
+    if stat.S_ISDIR(found.st_mode):
+        return "folder"
+    if not stat.S_ISREG(found.st_mode):
+        raise Missing(f"{path.text}: there is no such file or folder")
+    return "file"
+
+
+def rename_kept(home: Home, old: Name, new: Name) -> None:
+    """Let what was kept for `old` be kept for `new`; raises Conflict when something has that name."""
+    with beside(home, old) as source, beside(home, new) as target:
+        if size_of(target, new.base) is not None:
+            raise Conflict(f"{new.text}: there is a file of that name")
+        disk.rename_new(KEPT + old.base, KEPT + new.base, source, target)
+
+
+def ended(members: Sequence[Waiting]) -> None:
+    """What is known for good is done. An upload that cannot be shown is for the repair at the next start: its bytes are safe."""
+    for member in members:
+        try:
+            member.end()
+        except TransloadError as error:
+            if isinstance(member, Whole):
+                log.get("transload.landing").error("a file is not in its home yet", user=member.home.user, reason=str(error))
+            else:
+                member.told(error)
+
+
+__all__ = ["Removal", "Rename", "Waiting", "Whole", "ended", "forget", "rename_kept", "what_is"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,10 +76,10 @@ def test_a_bucket_is_used_like_any_other_place(moto, local):
         assert 1_000_000 == remote.get("a/b.csv", local.with_name("back"))
 
 
-def test_a_line_that_was_lost_is_made_anew_once(local):
+def test_a_line_that_was_lost_is_made_anew_while_patience_lasts(local):
     with AsyncsshServer() as server:
         url = f"sftp://{USER}@{server.host}:{server.port}"
-        with transload.connect(url, password=PASSWORD, host_key=server.host_key) as remote:
+        with transload.connect(url, password=PASSWORD, host_key=server.host_key, patience=0.2) as remote:
             remote.put(local, "a.csv")
             server.stop()
             server.start()
@@ -85,6 +87,44 @@ def test_a_line_that_was_lost_is_made_anew_once(local):
             server.stop()
             with pytest.raises(transload.Unreachable):
                 remote.get("a.csv", local.with_name("back"))
+
+
+def test_a_place_that_was_never_reached_is_not_waited_for(local, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    begun = time.monotonic()
+    with pytest.raises(transload.Unreachable):
+        transload.connect(f"ftp://user@127.0.0.1:{port}", password="x").list()
+    assert time.monotonic() - begun < 30
+
+
+def folders(remote: transload.Client, local: Path) -> None:
+    assert not remote.is_folder("a/b")
+    with pytest.raises(transload.Missing, match="no such folder"):
+        remote.enter("a")
+    remote.make_folder("a/b")
+    remote.make_folder("a/b")
+    assert remote.is_folder("a/b")
+    remote.enter("a/b")
+    remote.put(local, "one.csv")
+    remote.put(local, "c/two.csv")
+    assert ["a/b/one.csv"] == [one.text for one in remote.list()]
+    assert ["a/b/c/two.csv"] == [one.text for one in remote.list("c")]
+    remote.enter("..")
+    assert remote.is_folder("b/c")
+    assert not remote.is_folder("b/one.csv")
+    assert remote.get("b/one.csv", local.with_name("back")) == local.stat().st_size
+    with pytest.raises(transload.Rejected, match="leads out"):
+        remote.enter("../..")
+    remote.enter("/")
+    assert remote.stat("a/b/one.csv") is not None
+
+
+def test_folders_are_made_looked_at_and_entered_everywhere(tmp_path, local, asyncssh_server, pyftpdlib):
+    folders(transload.connect(str(tmp_path / "place")), local)
+    url = f"sftp://{USER}@{asyncssh_server.host}:{asyncssh_server.port}/folders"
+    folders(transload.connect(url, password=PASSWORD, host_key=asyncssh_server.host_key), local)
+    folders(transload.connect(f"ftp://{USER}@{pyftpdlib.host}:{pyftpdlib.port}/folders", password=PASSWORD), local)
 
 
 def test_a_wrong_password_is_denied_and_not_shown(asyncssh_server):

@@ -128,6 +128,25 @@ class Mover(Protocol):
         """
 
 
+@runtime_checkable
+class Resumer(Protocol):
+    """Can go on with an upload that was cut."""
+
+    def resume(self, parcel: Parcel) -> Staged | None:
+        """Stage the parcel after what a cut try with the same key has left; None where there is nothing to go on from: `stage` it."""
+
+
+@runtime_checkable
+class Foldered(Protocol):
+    """Has folders that are there without a file in them."""
+
+    def make_folder(self, name: Name) -> None:
+        """Make the folder, and those above it; harmless when it is there. Conflict when a file has that name."""
+
+    def is_folder(self, name: Name) -> bool:
+        """Whether a folder of that name is there."""
+
+
 class Session(Protocol):
     """A live connection; what else it can do is told by the protocols above."""
 

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import PrivateAttr, ValidationError
 
-from transload.client.line import Client
+from transload.client.line import PATIENCE, Client
 from transload.config.kinds import kind
 from transload.errors import ConfigError
 from transload.secret import Secret
@@ -25,12 +25,13 @@ _SCHEMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 
 
-def connect(url: str, *, password: str | None = None, key: str | Path | None = None, **settings: Any) -> Client:
+def connect(url: str, *, password: str | None = None, key: str | Path | None = None, patience: float = PATIENCE, **settings: Any) -> Client:
     """A client for the place at `url`: a folder's path, file://, ftp://, ftpes:// (TLS), ftps:// (implicit TLS), sftp:// or s3://bucket/prefix.
 
     `password` and `key` (a private key's file) log in; `settings` are the other keys that a remote of that kind has in the
     config, such as host_key, ca, timeout or endpoint; secrets among them as plain text. A path in the URL is relative to
-    the login folder, with // at its beginning it is absolute. It connects when it is first used. Raises ConfigError.
+    the login folder, with // at its beginning it is absolute. It connects when it is first used. A connection that was lost is tried again
+    for `patience` seconds, and what was cut goes on where it was. Raises ConfigError.
     """
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
@@ -47,7 +48,7 @@ def connect(url: str, *, password: str | None = None, key: str | Path | None = N
     secrets = {field for field, info in model.model_fields.items() if "Secret" in str(info.annotation)}
     told = {field: _given(value) if field in secrets and isinstance(value, str) else value for field, value in told.items()}
     try:
-        return Client(model.model_validate({"kind": name, **told}))
+        return Client(model.model_validate({"kind": name, **told}), patience=patience)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)

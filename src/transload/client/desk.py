@@ -12,13 +12,14 @@ from uuid import uuid4
 from transload import disk
 from transload.errors import Missing
 from transload.model import Entry, Spooled
+from transload.remotes.base import Moved, unmetered
 
 
 class Desk:
     """Where one file is put together: beside its final name, under a temporary one. It is the spool and the part in one."""
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
+    def __init__(self, target: Path, moved: Moved = unmetered) -> None:
+        self._target, self._moved = target, moved
         self._hash = hashlib.sha256()
         self._whole = False
         self._path = target.with_name(f".{uuid4().hex[:16]}.part")
@@ -49,6 +50,7 @@ class Desk:
             self._file.write(data)
         self._hash.update(data)
         self.offset += len(data)
+        self._moved(len(data))
 
     def restart(self) -> None:
         self._file.seek(0)

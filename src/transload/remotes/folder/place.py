@@ -81,6 +81,21 @@ class Place(SessionBase):
             volume.sync(len(some), (tree.folder(path).descriptor for path in some))
         tree.unsynced.clear()
 
+    def make_folder(self, name: Name) -> None:
+        """Make the folder, and those above it, durably; harmless when it is there."""
+        with telling(name.raw):
+            self._base.folder(name.raw, make=True)
+            self._sync_folders(self._base, ())
+
+    def is_folder(self, name: Name) -> bool:
+        """Whether a folder of that name is there."""
+        with telling(name.raw):
+            try:
+                self._base.folder(name.raw)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
+
     def _seen(self, folder: str, name: Name) -> Entry | None:
         with telling(name.raw):
             try:

@@ -45,31 +45,32 @@ class Data:
         self.whole = self.whole or not got
         return got
 
-    def send_all(self, file: BufferedReader, block: bytearray, moved: Moved) -> str:
-        """Send all of `file`; why the line broke, if it did: the server's last word says more."""
+    def send_all(self, file: BufferedReader, block: bytearray, moved: Moved, start: int = 0) -> str:
+        """Send all of `file` from `start` on; why the line broke, if it did: the server's last word says more."""
         try:
-            self._send(file, block, moved)
+            self._send(file, block, moved, start)
         except TimeoutError:
             raise
         except OSError as error:
             return error.strerror or str(error)
         return ""
 
-    def _send(self, file: BufferedReader, block: bytearray, moved: Moved) -> None:
+    def _send(self, file: BufferedReader, block: bytearray, moved: Moved, start: int) -> None:
         if not isinstance(self._line, ssl.SSLSocket):
-            self._send_file(file, moved)
+            self._send_file(file, moved, start)
             return
+        file.seek(start)
         view = memoryview(block)
         while got := file.readinto(block):
             moved(got)
             self._line.sendall(view[:got])
 
-    def _send_file(self, file: BufferedReader, moved: Moved) -> None:
+    def _send_file(self, file: BufferedReader, moved: Moved, start: int) -> None:
         size = os.fstat(file.fileno()).st_size
         if moved is unmetered or not size:
-            self._line.sendfile(file)
+            self._line.sendfile(file, start)
             return
-        for at in range(0, size, BLOCK):
+        for at in range(start, size, BLOCK):
             moved(min(BLOCK, size - at))
             self._line.sendfile(file, at, BLOCK)
 

@@ -15,7 +15,7 @@ from transload.remotes.ftp.listings import Listings
 from transload.remotes.ftp.login import logged_in
 from transload.remotes.ftp.relisting import relisted
 from transload.remotes.ftp.replies import fault
-from transload.remotes.ftp.storing import published, staged, temporary
+from transload.remotes.ftp.storing import published, resumed, staged, temporary
 from transload.remotes.ftp.wire import Wire, joined
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class FtpSession(SessionBase):
     def stage(self, parcels: Iterable[Parcel]) -> Iterator[Staged]:
         """Upload each under a temporary name."""
         return staged(self._wire, parcels, self.moved)
+
+    def resume(self, parcel: Parcel) -> Staged | None:
+        """Go on with an upload that was cut; None where there is nothing to go on from."""
+        return resumed(self._wire, parcel, self.moved)
 
     def publish(self, items: Iterable[Staged]) -> Iterator[Receipt]:
         """Rename each to its final name."""
@@ -129,6 +133,19 @@ class FtpSession(SessionBase):
                 first, second = wire.control.ask(b"RNFR " + source, b"RNTO " + target)
             if not second.ok:
                 raise fault(second, f"moving {entry.text}")
+
+    def make_folder(self, name: Name) -> None:
+        """Make the folder, and those above it; harmless when it is there."""
+        path = self._wire.sayable(self._wire.path(name))
+        with self._wire.telling():
+            if not self._wire.make_folder(path):
+                raise Conflict(f"{name}: this folder cannot be made")
+
+    def is_folder(self, name: Name) -> bool:
+        """Whether a folder of that name is there."""
+        path = self._wire.sayable(self._wire.path(name))
+        with self._wire.telling():
+            return self._wire.is_folder(path)
 
     def _gone(self, path: bytes, entry: Entry) -> Missing | None:
         """Missing, when that is why a command failed."""

@@ -15,6 +15,7 @@ from transload.remotes.ftp.relisting import listed_at
 from transload.remotes.ftp.replies import Reply, fault
 from transload.remotes.ftp.wire import Seen, Wire
 
+_OVERLAP = 65_536
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
@@ -67,8 +68,29 @@ def _put(wire: Wire, parcel: Parcel) -> _Put:
     return _Put(parcel, path, setting, ([setting] if setting else []) + looking)
 
 
-def _sent(wire: Wire, put: _Put, port: int, moved: Moved) -> TransloadError | None:
-    """Upload the bytes; the error where only this parcel failed. Raises when the connection is lost."""
+def resumed(wire: Wire, parcel: Parcel, moved: Moved) -> Staged | None:
+    """The parcel staged after what a cut try has left, None where there is nothing to go on from."""
+    put = _put(wire, parcel)
+    with wire.telling():
+        left = wire.look(put.path)
+    # The last bytes are sent once more: a server that died may have lost them.
+    start = (left.size or 0) - _OVERLAP if left else 0
+    if start <= 0 or start + _OVERLAP > parcel.size:
+        return None
+    with wire.telling():
+        _, port = wire.passive.ports([])
+    if _sent(wire, put, port, moved, start):
+        return None
+    with wire.telling():
+        told = _outcome(wire, put, wire.control.ask(*put.questions))
+        if told.error is None and (hashed(wire, put.path) or parcel.sha256) == parcel.sha256:
+            return told
+        wire.control.one(b"DELE " + put.path)
+    return None
+
+
+def _sent(wire: Wire, put: _Put, port: int, moved: Moved, start: int = 0) -> TransloadError | None:
+    """Upload the bytes from `start` on; the error where only this parcel failed. Raises when the connection is lost."""
     name = put.parcel.name.text
     if not put.parcel.file:
         return _stored(wire, put, port, None, moved)
@@ -79,22 +101,22 @@ def _sent(wire: Wire, put: _Put, port: int, moved: Moved) -> TransloadError | No
     except OSError as error:
         return Busy(f"{name}: its bytes cannot be read from the spool: {error.strerror}")
     with file:
-        return _stored(wire, put, port, file, moved)
+        return _stored(wire, put, port, file, moved, start)
 
 
-def _stored(wire: Wire, put: _Put, port: int, file: BufferedReader | None, moved: Moved) -> TransloadError | None:
+def _stored(wire: Wire, put: _Put, port: int, file: BufferedReader | None, moved: Moved, start: int = 0) -> TransloadError | None:
     name = put.parcel.name.text
     with wire.telling():
-        data = wire.passive.begin(b"STOR " + put.path, port)
+        data = wire.passive.begin(b"STOR " + put.path, port, start)
         if isinstance(data, Reply):
             error = _unwritable(data, f"storing {name}")
-            if isinstance(error, Transient) or not _cleared(wire, put.path):
+            if start or isinstance(error, Transient) or not _cleared(wire, put.path):
                 return error
             data = wire.start(b"STOR " + put.path)
             if isinstance(data, Reply):
                 return _unwritable(data, f"storing {name}")
         try:
-            broken = data.send_all(file, wire.block, moved) if file else ""
+            broken = data.send_all(file, wire.block, moved, start) if file else ""
             reply = data.send_done()
         except BaseException:
             data.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transload import aio
-from transload.errors import ConfigError, Missing
+from transload.errors import ConfigError, Missing, TransloadError
 from transload.model import Entry, Fetched, Name, Parcel, Receipt, Staged
 from transload.protocols import Spool
 from transload.remotes.base import SessionBase
@@ -74,6 +74,15 @@ class SftpSession(SessionBase):
 
         return aio.each(((parcel, body_of(parcel, self.moved)) for parcel in parcels), stage, _STAGED_AT_ONCE)
 
+    def resume(self, parcel: Parcel) -> Staged | None:
+        """Go on with an upload that was cut; None where there is nothing to go on from."""
+        from transload.remotes.sftp.storing import body_of
+
+        body = body_of(parcel, self.moved)
+        if isinstance(body, bytes | TransloadError):
+            return None
+        return aio.run(self._storing.resume(parcel, self._final(parcel.name), body, self.moved))
+
     def publish(self, staged: Iterable[Staged]) -> Iterator[Receipt]:
         """Make each visible under its final name, whole or absent; one outcome per item."""
 
@@ -116,6 +125,17 @@ class SftpSession(SessionBase):
         target = join(self._folder(entry.folder), to.raw)
         fits(target)
         aio.run(self._places.move(self._path(entry), target))
+
+    # --- folders
+
+    def make_folder(self, name: Name) -> None:
+        """Make the folder, and those above it; harmless when it is there. Conflict when a file has that name."""
+        aio.run(self._places.make(self._final(name)))
+
+    def is_folder(self, name: Name) -> bool:
+        """Whether a folder of that name is there."""
+        told = aio.run(self._places.look(self._final(name)))
+        return told is not None and told.is_folder
 
     # --- paths
 

@@ -20,6 +20,7 @@ from transload.remotes.sftp.packets import (
     REMOVE,
     SETSTAT,
     STATUS,
+    TO_GO_ON,
     TO_WRITE,
     WRITE,
     Attrs,
@@ -33,6 +34,7 @@ from transload.remotes.sftp.places import Places
 from transload.remotes.sftp.wire import Answer, Wire
 
 SMALL = 128 * 1024
+_OVERLAP = 65_536
 _READ = 1024 * 1024
 _AHEAD = 32
 _BRISK = 1.0
@@ -96,6 +98,24 @@ class Storing:
                 body.close()
         return Staged(parcel, spell(temporary), verified)
 
+    async def resume(self, parcel: Parcel, path: bytes, body: BinaryIO, moved: Moved) -> Staged | None:
+        """Stage the parcel after what a cut try has left; None where there is nothing to go on from. Raises when the connection is lost."""
+        temporary = beside(path, parcel.key)
+        try:
+            left = await self._places.look(temporary)
+            # The last bytes are sent once more: a server that died may have lost them.
+            start = (left.size or 0) - _OVERLAP if left else 0
+            if start <= 0 or start + _OVERLAP > parcel.size:
+                return None
+            await self._store(temporary, parcel, body, moved, start)
+            return Staged(parcel, spell(temporary), await self._verify(temporary, parcel))
+        except TransloadError:
+            if self._wire.lost is not None:
+                raise
+            return None
+        finally:
+            body.close()
+
     async def publish(self, staged: Staged, path: bytes) -> Receipt:
         """Give what was staged its name `path`; the outcome. Raises only when the connection is lost."""
         if staged.error is not None:
@@ -118,13 +138,13 @@ class Storing:
         if not self._places.replaces:
             await self._places.restore(aside(path, key), path)
 
-    async def _store(self, temporary: bytes, parcel: Parcel, body: bytes | BinaryIO, moved: Moved) -> None:
-        handle = await self._create(temporary)
+    async def _store(self, temporary: bytes, parcel: Parcel, body: bytes | BinaryIO, moved: Moved, start: int = 0) -> None:
+        handle = await self._wire.handle(OPEN, string(temporary) + TO_GO_ON, temporary) if start else await self._create(temporary)
         try:
             if isinstance(body, bytes):
                 told, timed = await self._store_small(handle, temporary, parcel, body)
             else:
-                told, timed = await self._store_large(handle, temporary, parcel, body, moved)
+                told, timed = await self._store_large(handle, temporary, parcel, body, moved, start)
             size = told.size
             if size is None:
                 size = (await self._places.look(temporary) or told).size
@@ -164,9 +184,12 @@ class Storing:
         self._wire.good(await closed, temporary)
         return finished
 
-    async def _store_large(self, handle: bytes, temporary: bytes, parcel: Parcel, body: BinaryIO, moved: Moved) -> tuple[Attrs, bool]:
+    async def _store_large(
+        self, handle: bytes, temporary: bytes, parcel: Parcel, body: BinaryIO, moved: Moved, start: int
+    ) -> tuple[Attrs, bool]:
         try:
-            self._check(parcel, await self._write_all(handle, temporary, partial(_counted, body, moved)))
+            body.seek(start)
+            self._check(parcel, await self._write_all(handle, temporary, partial(_counted, body, moved), start))
             finished = self._finished(await asyncio.gather(*self._ask_to_finish(handle, parcel)), temporary)
         except BaseException:
             self._wire.close_handle(handle)
@@ -174,10 +197,10 @@ class Storing:
         await self._wire.ask(CLOSE, handle, temporary)
         return finished
 
-    async def _write_all(self, handle: bytes, temporary: bytes, read: Callable[[], bytes]) -> int:
-        """Write all that `read` gives; how many bytes that was."""
+    async def _write_all(self, handle: bytes, temporary: bytes, read: Callable[[], bytes], start: int = 0) -> int:
+        """Write all that `read` gives, from `start` on; where that ended."""
         # Small blocks until the line shows that it is fast: on a slow one every block must be answered before we lose patience.
-        size, offset, time = 32 * 1024, 0, self._wire.loop.time
+        size, offset, time = 32 * 1024, start, self._wire.loop.time
         under_way: list[tuple[float, asyncio.Future[Answer]]] = []
         while data := await self._wire.loop.run_in_executor(_readers(), read):
             at = 0

@@ -6,6 +6,7 @@ TransloadError
   Transient          the same again later
     Unreachable      nobody answers, or the line broke
     Busy             it answers, but not now
+      Awaited        it is to come, and is not there yet
     Full             no room; goes on by itself when there is
     Changed          the file changed while it was being read
   Permanent          trying again cannot help
@@ -41,6 +42,10 @@ class Unreachable(Transient):
 
 class Busy(Transient):
     """The other side answers, but not now."""
+
+
+class Awaited(Busy):
+    """It is to come, and is not there yet: waited for, but not asked for again in the same run."""
 
 
 class Full(Transient):

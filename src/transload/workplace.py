@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from transload import log
-from transload.errors import Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
+from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
 from transload.protocols import HOOK
 from transload.remotes.hook import HookRemote
@@ -88,6 +88,8 @@ class Workplace:
         reason = f"{error}"
         if isinstance(error, Permanent | ConfigError):
             return Trouble(number, reason)
+        if isinstance(error, Awaited) and self.once:
+            return Trouble(number, reason, self.later(route, route.attempts), route.attempts)
         if isinstance(error, Unreachable | Busy | Full | Changed):
             return Trouble(number, reason, self.later(route, attempts))
         if attempts + 1 >= route.attempts:
@@ -109,7 +111,11 @@ class Workplace:
         return log.get("transload.work")
 
     def later(self, route: Route, attempts: int) -> int:
-        """When the try after `attempts` failed ones is due: doubling, up to the cap, with jitter."""
+        """When the try after `attempts` failed ones is due: doubling, up to the cap, with jitter.
+
+        What a run has given up is not due again while other files keep it going: the next run begins anew.
+        """
         backoff = route.backoff
-        wait = min(backoff.cap, backoff.first * 2.0 ** min(attempts, 30))
+        given_up = self.once and attempts + 1 >= route.attempts
+        wait = backoff.cap if given_up else min(backoff.cap, backoff.first * 2.0 ** min(attempts, 30))
         return now() + round(wait * random.uniform(0.75, 1.25) * 1e6)

@@ -140,7 +140,7 @@ def test_w2_up_keeps_to_a_local_time_every_day(lists, pages):
 
 
 def test_w3_what_may_be_better_soon_is_tried_three_times_and_what_may_not_is_not(lists, pages, web):
-    tries = {500: 3, 503: 3, 408: 3, 429: 3, 400: 1, 401: 1, 403: 1}
+    tries = {500: 3, 503: 3, 408: 3, 429: 3, 400: 1, 401: 1, 403: 1, 404: 1, 410: 1}
     web.pages |= {f"/bad-{status}.csv": Page(b"bad", status=status) for status in tries}
     # The fourth try would come after the end of the run.
     more = {f"bad-{status}": web.url(f"/bad-{status}.csv") for status in tries}

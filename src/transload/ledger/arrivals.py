@@ -221,7 +221,7 @@ class Arrivals:
             fence(connection, claim)
             for one in troubles:
                 values: dict[str, Any] = {"reason": one.reason, "next_try": one.until, "claim": None, "updated": at}
-                values |= {"attempts": arrivals.c.attempts + 1} if one.spent else {}
+                values |= {"attempts": arrivals.c.attempts + one.spent} if one.spent else {}
                 values |= {} if one.until is not None else {"state": one.state}
                 connection.execute(update(arrivals).where(arrivals.c.id == one.id, arrivals.c.claim == claim).values(values))
                 what = "held" if one.until is not None else one.state

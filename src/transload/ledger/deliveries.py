@@ -102,7 +102,7 @@ class Deliveries:
             for one in troubles:
                 values: dict[str, Any] = {"reason": one.reason, "next_try": one.until, "claim": None, "updated": at}
                 values["tried"] = func.coalesce(deliveries.c.tried, claim)
-                values |= {"attempts": deliveries.c.attempts + 1} if one.spent else {}
+                values |= {"attempts": deliveries.c.attempts + one.spent} if one.spent else {}
                 values |= {} if one.until is not None else {"state": "failed"}
                 connection.execute(update(deliveries).where(deliveries.c.id == one.id, deliveries.c.claim == claim).values(values))
                 row = connection.execute(select(deliveries.c.arrival, deliveries.c.target).where(deliveries.c.id == one.id)).one()

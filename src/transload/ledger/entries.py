@@ -37,13 +37,13 @@ class Received:
 class Trouble:
     """What went wrong with one file: `until` is when it is tried again, None when it has ended in `state`.
 
-    `spent` counts the try against the file's attempts.
+    `spent` is how many of the file's attempts the try counts for.
     """
 
     id: int
     reason: str
     until: int | None = None
-    spent: bool = True
+    spent: int = 1
     state: str = "failed"
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from transload.errors import Busy, Changed, Full, Missing, Permanent, Transient, TransloadError, Unreachable
+from transload.errors import Awaited, Busy, Changed, Full, Missing, Permanent, Transient, TransloadError, Unreachable
 from transload.model import Entry, Fetched, Name
 from transload.protocols import Spool
 from transload.remotes.base import SessionBase
@@ -147,7 +147,7 @@ class HttpSession(SessionBase):
             raise
         except Permanent as error:
             # What was never seen may still come: it waits, with the reason.
-            return Fetched(entry, error=Busy(str(error)) if isinstance(error, Missing) and _unseen(entry) else error)
+            return Fetched(entry, error=Awaited(str(error)) if isinstance(error, Missing) and _unseen(entry) else error)
         except TransloadError as error:
             return Fetched(entry, error=error)
 

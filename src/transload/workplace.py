@@ -20,7 +20,7 @@ _AT_ONCE = 4
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from transload.config import Config, Route
+    from transload.config import Backoff, Config, Route
     from transload.intake import Intake
     from transload.ledger import Claim, Ledger
     from transload.remotes.base import RemoteSettings
@@ -111,11 +111,14 @@ class Workplace:
         return log.get("transload.work")
 
     def later(self, route: Route, attempts: int) -> int:
-        """When the try after `attempts` failed ones is due: doubling, up to the cap, with jitter.
+        """When the try after `attempts` failed ones is due.
 
         What a run has given up is not due again while other files keep it going: the next run begins anew.
         """
-        backoff = route.backoff
         given_up = self.once and attempts + 1 >= route.attempts
-        wait = backoff.cap if given_up else min(backoff.cap, backoff.first * 2.0 ** min(attempts, 30))
-        return now() + round(wait * random.uniform(0.75, 1.25) * 1e6)
+        return now() + round((route.backoff.cap if given_up else pause(route.backoff, attempts)) * 1e6)
+
+
+def pause(backoff: Backoff, attempts: int) -> float:
+    """How long (seconds) to wait after `attempts` failed tries: doubling, up to the cap, with jitter."""
+    return min(backoff.cap, backoff.first * 2.0 ** min(attempts, 30)) * random.uniform(0.75, 1.25)

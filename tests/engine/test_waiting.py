@@ -96,12 +96,11 @@ def test_a_batch_in_back_off_holds_no_slot(scene, fake_ftp):
 
 def test_back_off_doubles_with_jitter_up_to_the_cap(scene):
     from transload.config import Config
-    from transload.ledger import now
-    from transload.workplace import Workplace
+    from transload.workplace import pause
 
     scene.config.write_text(scene.config.read_text().replace('first = "0.2s"', 'first = "2s", cap = "60s"'))
     route = Config.load(scene.config).route("r")
-    waits = [[(Workplace.later(None, route, attempts) - now()) / 1e6 for _ in range(200)] for attempts in range(12)]
+    waits = [[pause(route.backoff, attempts) for _ in range(200)] for attempts in range(12)]
     for attempts, some in enumerate(waits):
         whole = min(60, 2 * 2**attempts)
         assert whole * 0.74 < min(some) < max(some) < whole * 1.26

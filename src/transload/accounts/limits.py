@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -37,8 +37,26 @@ class Limits(BaseModel):
     @classmethod
     def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         for one in addresses:
-            network(one)
+            try:
+                network(one)
+            except ValueError:
+                raise ValueError("wants addresses or networks such as 10.0.0.0/8") from None
         return addresses
+
+    @field_validator("hours")
+    @classmethod
+    def _times(cls, hours: str | None) -> str | None:
+        for one in hours.split("-") if hours else ():
+            if not ("00" <= one[:2] <= "23" and "00" <= one[3:] <= "59") and one != "24:00":
+                raise ValueError("wants two times such as 08:00-18:00")
+        return hours
+
+    @field_validator("expires")
+    @classmethod
+    def _in_utc(cls, expires: datetime | None) -> datetime | None:
+        if expires is None:
+            return None
+        return expires.replace(tzinfo=UTC) if expires.tzinfo is None else expires.astimezone(UTC)
 
     def admits(self, protocol: str, address: str, at: datetime) -> str:
         """Why a login by `protocol` from `address` at the time `at` (UTC) is not allowed, or nothing."""
@@ -46,8 +64,8 @@ class Limits(BaseModel):
             return f"it may not come by {protocol}"
         if self.addresses and not within(address, self.addresses):
             return f"it may not come from {address}"
-        if self.expires is not None and at >= self.expires.astimezone(at.tzinfo):
-            return f"it has expired at {self.expires}"
+        if self.expires is not None and at >= self.expires:
+            return f"it has expired at {self.expires:%Y-%m-%d %H:%M} UTC"
         if self.hours is not None and not _within(self.hours, at):
             return f"it may come at {self.hours} UTC only"
         return ""

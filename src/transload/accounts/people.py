@@ -24,8 +24,12 @@ class People(Protocol):
     def all(self) -> Sequence[Account]:
         """All accounts, by name."""
 
-    def put(self, account: Account) -> None:
-        """Make it, or replace the one of that name."""
+    def put(self, *accounts: Account, seen: Mapping[str, int] | None = None) -> None:
+        """Make these, or replace those of their names: all or none.
+
+        With `seen` only as long as their stamps are still these (none: there is none of that name); Conflict names those where
+        it is otherwise.
+        """
 
     def remove(self, name: str) -> bool:
         """Take it away; False when there is none of that name."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from transload.accounts import ALL, Limits, Rights
+from transload.accounts.keys import parse
 from transload.config.words import Globs, Naming, Table
+from transload.errors import ConfigError
 from transload.explain import Hinted
 from transload.secret import RelativePath, Secret
 from transload.units import Duration, Rate
@@ -80,11 +83,29 @@ class SftpServer(Server):
     host_keys: tuple[RelativePath, ...] = Field((), description="Private host keys; keys/host_ed25519 in the data folder by default.")
 
 
+class Bans(Table):
+    """What wrong logins lead to, on all our servers together."""
+
+    after: int = Field(
+        5, ge=1, description="Wrong logins in a row of one user from one address, after which that address cannot be that user."
+    )
+    after_any: int = Field(20, ge=1, description="Wrong logins from one address, whoever it says it is, after which it is shut out.")
+    time: Duration = Field(60.0, gt=0, description="How long the first ban lasts; each further wrong login doubles it.")
+    longest: Duration = Field(86400.0, gt=0, description="The longest ban.")
+    allow: tuple[str, ...] = Field((), description="Networks that are never banned.")
+
+    @field_validator("allow")
+    @classmethod
+    def _networks(cls, allow: tuple[str, ...]) -> tuple[str, ...]:
+        return Limits(addresses=allow).addresses
+
+
 class Servers(Table):
     """The [servers] table."""
 
     ftp: FtpServer | None = None
     sftp: SftpServer | None = None
+    bans: Bans = Field(Bans(), description="What wrong logins lead to.")
 
 
 class Arriving(Table):
@@ -112,6 +133,13 @@ class Hook(Table):
     url: str | None = Field(None, pattern=r"^https?://", description="An address that gets the arrival as JSON by POST.")
     secret: Secret | None = Field(None, description="Signs what is posted: HMAC-SHA256 over timestamp and body.")
     timeout: Duration = Field(60.0, gt=0, description="How long one call may take.")
+
+    @field_validator("url")
+    @classmethod
+    def _no_login(cls, url: str | None) -> str | None:
+        if url is not None and "@" in urlsplit(url).netloc:
+            raise Hinted("holds a login", "leave it away; a secret signs what is posted")
+        return url
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Hook:
@@ -148,6 +176,14 @@ class User(Table):
     arrival: Arriving | None = Field(None, description="How its uploads arrive; a route's own word goes before it.")
     enabled: bool = True
 
+    @field_validator("keys")
+    @classmethod
+    def _sound(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(dict.fromkeys(parse(key) for key in keys))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
     @field_validator("folders")
     @classmethod
     def _absolute(cls, folders: dict[str, str]) -> dict[str, str]:
@@ -162,4 +198,4 @@ class User(Table):
         return Rights(self.permissions, self.folders)
 
 
-__all__ = ["Arriving", "FtpServer", "Globs", "Hook", "Server", "Servers", "SftpServer", "User"]
+__all__ = ["Arriving", "Bans", "FtpServer", "Globs", "Hook", "Server", "Servers", "SftpServer", "User"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from transload.accounts import Account
 from transload.accounts.people import Known
+from transload.errors import Conflict
 from transload.ledger.database import Database, now
 from transload.ledger.schema import users
 
@@ -30,23 +31,23 @@ class People:
             rows = connection.execute(select(users.c.account)).scalars().all()
         return sorted(map(Account.model_validate_json, rows), key=lambda account: account.name)
 
-    def put(self, account: Account) -> None:
-        """Make it, or replace the one of that name."""
-        self.put_all([account])
+    def put(self, *accounts: Account, seen: Mapping[str, int] | None = None) -> None:
+        """Make these, or replace those of their names: all or none.
 
-    def put_all(self, accounts: Collection[Account]) -> None:
-        """The same for many: all of them or none."""
+        With `seen` only as long as their stamps are still these (none: there is none of that name); Conflict names those where
+        it is otherwise.
+        """
         with self._db.write() as connection:
             self._db.alone(connection, "users")
-            for account in accounts:
-                told = account.model_dump_json(exclude_defaults=True)
-                before = connection.execute(select(users.c.changed).where(users.c.name == account.name)).scalar()
-                if before is None:
-                    connection.execute(insert(users).values(name=account.name, account=told, changed=now()))
-                else:
-                    # No clock is trusted to go forwards: a change is seen by its number being another.
-                    row = {"account": told, "changed": max(now(), before + 1)}
-                    connection.execute(update(users).where(users.c.name == account.name).values(row))
+            before = self._stamps(connection, [account.name for account in accounts])
+            other = [account.name for account in accounts if seen is not None and before.get(account.name) != seen.get(account.name)]
+            if other:
+                raise Conflict(", ".join(other))
+            # No clock is trusted to go forwards: a change is seen by its number being another.
+            at = max(now(), *(stamp + 1 for stamp in before.values())) if before else now()
+            rows = [{"name": one.name, "account": one.model_dump_json(exclude_defaults=True), "changed": at} for one in accounts]
+            connection.execute(delete(users).where(self._db.among(users.c.name, list(before))))
+            self._db.add_all(connection, users, rows)
 
     def remove(self, name: str) -> bool:
         """Take it away; False when there is none of that name."""
@@ -56,8 +57,11 @@ class People:
     def stamps(self, names: Collection[str]) -> dict[str, int]:
         """The stamps of those that are (still) there."""
         with self._db.read() as connection:
-            rows = connection.execute(select(users.c.name, users.c.changed).where(self._db.among(users.c.name, list(names))))
-            return {row.name: row.changed for row in rows}
+            return self._stamps(connection, names)
+
+    def _stamps(self, connection: Connection, names: Collection[str]) -> dict[str, int]:
+        rows = connection.execute(select(users.c.name, users.c.changed).where(self._db.among(users.c.name, list(names))))
+        return {row.name: row.changed for row in rows}
 
     def rehashed(self, known: Known, password: str) -> None:
         """The same password has got a newer hash; nothing if the account was changed meanwhile. Its stamp stays."""

@@ -14,14 +14,15 @@ from transload.accounts import Account, Login, proof
 from transload.accounts.addresses import plain
 from transload.accounts.passwords import Passwords, hashed, outdated
 from transload.accounts.people import Bans, Known, People
+from transload.config.server import Bans as ConfiguredBans
+from transload.config.server import FtpServer, Server, Servers
 from transload.errors import Busy, Denied, LedgerAway, TransloadError
 from transload.servers.base import Visit
 from transload.servers.seats import Seat, Seats
 from transload.servers.strikes import Strikes, Temper
 
 Visits = Callable[[Seat], Visit]
-"""Begins a session of `seat.account` and `seat.login`: it must end once `seat.over` says why, calls `seat.leave()` when it is closed, and
-may set `seat.changed`, to be told of the account as it is from now on."""
+"""Begins a session in a seat: it goes by `seat.account`, ends once `seat.over` says why, and calls `seat.leave()` when it is closed."""
 ANONYMOUS = "anonymous"
 _LOOK = 2.0
 _TIDY = 3600.0
@@ -166,6 +167,14 @@ class Gate:
 
     # Those who are in
 
+    def present(self) -> list[Seat]:
+        """The sessions that there are now."""
+        return self._seats.taken()
+
+    def change(self, doors: Mapping[str, Door], temper: Temper) -> None:
+        """Go on with other numbers: whoever comes from now on meets them."""
+        self._doors, self._strikes.temper = dict(doors), temper
+
     def _watching(self) -> None:
         tidied = 0.0
         while not self._closing.wait(_LOOK):
@@ -196,8 +205,22 @@ def _changed(seat: Seat, known: Known | None) -> str:
     why = proof.undone(seat.account, known.account, seat.login)
     if not why:
         seat.account, seat.stamp = known
-        seat.changed(seat.account)
     return why
 
 
-__all__ = ["ANONYMOUS", "Door", "Gate", "Visits"]
+def doors(servers: Servers) -> dict[str, Door]:
+    """The doors as the config has them."""
+    told: dict[str, Server | None] = {"ftp": servers.ftp, "sftp": servers.sftp}
+    return {
+        name: Door(one.sessions, one.sessions_per_address, one.sessions_per_user, isinstance(one, FtpServer) and one.anonymous)
+        for name, one in told.items()
+        if one is not None
+    }
+
+
+def temper(bans: ConfiguredBans) -> Temper:
+    """What is borne, as the config has it."""
+    return Temper(bans.after, bans.after_any, bans.time, bans.longest, allow=bans.allow)
+
+
+__all__ = ["ANONYMOUS", "Door", "Gate", "Temper", "Visits", "doors", "temper"]

@@ -6,14 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from transload.accounts import Account, Login
+from transload.accounts import Login
 from transload.accounts.addresses import source
 from transload.accounts.people import Known
 from transload.errors import Busy
-
-
-def _nothing(_account: Account) -> None:
-    """Nobody wants to be told."""
 
 
 class Seat:
@@ -23,8 +19,6 @@ class Seat:
         self.account, self.stamp, self.login = known.account, known.stamp, login
         self.over = ""
         """Why the session must end, or nothing."""
-        self.changed: Callable[[Account], object] = _nothing
-        """Told of the changed account, from the gate's own thread."""
         self._leave = leave
 
     def leave(self) -> None:

@@ -84,12 +84,12 @@ class Strikes:
             while not self._free(borne):
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise Busy(f"too many logins from {address} at once")
-            self._trying.update(borne)
+            self._trying.update(borne.keys())
         try:
             yield
         finally:
             with self._changed:
-                self._trying.subtract(borne)
+                self._trying.subtract(borne.keys())
                 self._trying += Counter()
                 self._changed.notify_all()
 

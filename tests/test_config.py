@@ -192,11 +192,11 @@ def test_an_installed_package_brings_a_kind_of_its_own(tmp_path, monkeypatch):
 def test_the_schema_knows_every_kind_and_key():
     whole = schema()
     text = json.dumps(whole)
-    assert {"transload", "remotes", "routes"} == set(whole["properties"])
+    assert {"transload", "remotes", "servers", "users", "routes"} == set(whole["properties"])
     for kind in ("folder", "ftp", "sftp", "http", "s3", "azure", "gcs"):
         assert f'"const": "{kind}"' in text
     route = whole["$defs"]["Route"]
-    assert {"name", "from", "to", "after", "attempts", "backoff", "batch", "enabled"} == set(route["properties"])
+    assert {"name", "from", "to", "arrival", "on_received", "after", "attempts", "backoff", "batch", "enabled"} == set(route["properties"])
     assert route["additionalProperties"] is False
 
 

@@ -20,7 +20,7 @@ from transload.pull import fetch, look
 from transload.remotes.wrap import Sessions
 from transload.settle import settle
 from transload.spool import Spool
-from transload.workplace import Workplace
+from transload.workplace import Workplace, hooks_of
 
 WORK = {"look": look, "fetch": fetch, "deliver": deliver, "settle": settle}
 
@@ -54,7 +54,7 @@ class ByHand:
         if name in self.away:
             message = f"nobody answers at {name}"
             raise Unreachable(message)
-        with self.sessions.open(name, self.config.remotes[name], moved=self.moved) as session:
+        with self.sessions.open(name, self.work.place(name), moved=self.moved) as session:
             yield session
 
     def moved(self, count: int) -> None:
@@ -74,6 +74,7 @@ class ByHand:
             told=lambda *told: self.told.append(told),
             once=True,
             deliver=deliver,
+            beside=hooks_of(config),
         )
 
     def reload(self, config: Path) -> None:
@@ -92,7 +93,7 @@ class ByHand:
         work = self.work
         keeper = Keeper(work)
         count = 0
-        while claims := [claim for remote in self.config.remotes if (claim := keeper.take(remote))]:
+        while claims := [claim for remote in work.connections if (claim := keeper.take(remote))]:
             for claim in claims:
                 WORK[claim.kind](work, claim)
                 self.ledger.claims.done(claim.id)

@@ -107,7 +107,8 @@ def _check_reference(table: Any, place: Place, declared: list[str], faults: Faul
 
 
 def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) -> None:
-    if route.after != "keep" and not any(to.required for to in route.destinations):
+    # A program may yet give a route without destinations its hook; when it starts it must have one.
+    if route.after != "keep" and route.destinations and not any(to.required for to in route.destinations):
         faults.add((*place, "after"), "would touch the source though no destination is required", "make one required, or keep the source")
     remote = remotes.get(route.source.remote)
     if remote is None:

@@ -106,6 +106,13 @@ class Servers(Table):
     ftp: FtpServer | None = None
     sftp: SftpServer | None = None
     bans: Bans = Field(Bans(), description="What wrong logins lead to.")
+    upload_rate: Rate | None = Field(None, gt=0, description="Bytes a second that all users together may send.")
+    download_rate: Rate | None = Field(None, gt=0, description="Bytes a second that all users together may fetch.")
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a server at all."""
+        return self.ftp is not None or self.sftp is not None
 
 
 class Arriving(Table):

@@ -53,7 +53,7 @@ def test_every_command_explains_itself(place, command):
         (["ls", "--since", "gestern"], '--since gestern: wants a time such as 2026-01-31, 2026-01-31T12:00Z, or "2h" for two hours ago\n'),
         (["test", "nowhere"], 'there is no remote "nowhere"; there are source, archive\n'),
         (["explain", "a.csv"], "a.csv: wants REMOTE:PATH, such as source:in/report.csv\n"),
-        (["up", "--only", "portal"], '--only: there is no part "portal"; this version has worker\n'),
+        (["up", "--only", "portal"], '--only: there is no part "portal"; this version has servers, worker\n'),
         (["skip", "7", "--why", "old"], "there is no arrival 7; transload ls shows the numbers\n"),
         (["retry", "7"], "there is no arrival 7; transload ls shows the numbers\n"),
     ],
@@ -278,7 +278,17 @@ def test_ls_filters(place):
     assert 2 == len(place.give("ls", "--json", "--since", "1h", "--state", "delivered", "--route", "files").document)
     assert [] == place.give("ls", "--json", "--until", "1h").document
     assert (0, "no such arrivals\n", "") == place.give("ls", "--state", "held")
-    assert 1 == len(place.give("ls", "--json", "--limit", "1").document)
+
+
+def test_ls_goes_on_page_by_page(place):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        place.file(name)
+    place.give("run")
+    everything = [one["id"] for one in place.give("ls", "--json").document]
+    first = place.give("ls", "--limit", "2")
+    assert f"the next page, if there is more: --after {everything[1]}\n" == first.err
+    assert everything[2:] == [one["id"] for one in place.give("ls", "--json", "--limit", "2", "--after", str(everything[1])).document]
+    assert "" == place.give("ls").err
 
 
 def test_commands_that_only_read_make_no_ledger(place):

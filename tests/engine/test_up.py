@@ -118,6 +118,15 @@ def test_a_file_that_raises_inside_fails_alone_while_the_others_flow(scene, at):
     assert "with this file in hand" in reason
 
 
+def test_a_file_that_raises_inside_first_of_all_holds_up_no_other_of_the_same_run(scene):
+    files = some_files(8, sizes=(100,))
+    scene.plant(files)
+    bad = min(files)
+    code, _ = scene.run(TRANSLOAD_TEST_POISON=bad.rpartition(b"/")[2].decode(), TRANSLOAD_TEST_POISON_HOW="raise")
+    assert (1, files.keys() - {bad}) == (code, held(scene.targets["target"]).keys())
+    assert [(bad, "failed")] == scene.asks("select path, state from arrivals where state != 'delivered'")
+
+
 def test_a_file_that_kills_the_process_fails_alone_while_the_others_flow(scene):
     files = some_files(8, sizes=(100,))
     scene.plant(files)

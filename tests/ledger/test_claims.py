@@ -88,6 +88,16 @@ def test_a_delivery_that_kills_its_process_fails_with_its_arrival(ledger, acts):
     assert ("failed", ["seen", "received", "failed lake", "failed"]) == (acts.state(number), acts.events(number))
 
 
+def test_a_settling_that_kills_its_process_is_given_up_and_the_file_stays_delivered(ledger, acts):
+    number = acts.bring()
+    acts.deliver(settle=True)
+    for _ in range(POISON_AFTER):
+        assert ledger.claims.settle("w1", "orders", "carrier", files=10) is not None
+        ledger.claims.died(["w1"])
+    assert ledger.claims.settle("w1", "orders", "carrier", files=10) is None
+    assert ("delivered", "failed", "unsettled") == (acts.state(number), acts.column("settle", number), acts.events(number)[-1])
+
+
 def test_a_file_that_came_in_after_all_has_no_deaths_any_more(ledger, acts):
     [number] = acts.see(entry())
     acts.fetch()

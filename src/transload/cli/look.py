@@ -47,7 +47,7 @@ class State(StrEnum):
 
 
 @app.command()
-def ls(  # noqa: PLR0913 - one for each option
+def ls(  # noqa: PLR0913, PLR0917 - one for each option
     route: Annotated[str | None, typer.Option(metavar="ROUTE", help="Of this route.")] = None,
     state: Annotated[State | None, typer.Option(help="In this state; held: waiting, with a reason.")] = None,
     since: Annotated[
@@ -56,6 +56,7 @@ def ls(  # noqa: PLR0913 - one for each option
     until: Annotated[str | None, typer.Option(metavar="TIME", help="First seen before then.")] = None,
     name: Annotated[str | None, typer.Option(metavar="GLOB", help="Whose path, or its last parts, match this: *.csv.")] = None,
     sha256: Annotated[str | None, typer.Option("--hash", metavar="SHA256", help="With these bytes.")] = None,
+    after: Annotated[int | None, typer.Option(metavar="ID", help="Further down the list than this one: the next page.")] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 100,
     config: ConfigOption = None,
     *,
@@ -75,6 +76,7 @@ def ls(  # noqa: PLR0913 - one for each option
         until=_time("--until", until),
         name=name,
         sha256=sha256.lower() if sha256 else None,
+        after=after,
         limit=limit,
     )
     with reading(loaded) as ledger:
@@ -84,6 +86,8 @@ def ls(  # noqa: PLR0913 - one for each option
     elif rows:
         heads = ("id", "route", "state", "size", "first seen", "path", "reason")
         table(heads, [_cells(row) for row in rows], right=(0, 3))
+        if len(rows) == limit:
+            warn(f"the next page, if there is more: --after {rows[-1].id}")
     else:
         say("no such arrivals" if ledger else "nothing has arrived yet: transload run")
     return WELL

@@ -278,7 +278,11 @@ class Engine:
             self._log.exception(
                 "a batch failed inside the program", claim=claim.id, kind=claim.kind, route=claim.route, remote=claim.remote
             )
-            work.away(claim.remote, work.route(claim.route), TransloadError(f"a fault inside Transload: {type(error).__name__}: {error}"))
+            if claim.kind == "look":
+                told = f"a fault inside Transload: {type(error).__name__}: {error}"
+                work.away(claim.remote, work.route(claim.route), TransloadError(told))
+            else:
+                self._stop.wait(0.5)
         finally:
             self._unended.append((claim, died))
         self._end_claims()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, false, func, insert, or_, selec
 from transload.errors import Transient
 from transload.ledger.database import Database, now
 from transload.ledger.plain import rows
-from transload.ledger.schema import arrivals, claims, deliveries, events, passes, still_open
+from transload.ledger.schema import arrivals, claims, deliveries, events, passes, still_open, unsettled
 
 ALONE_AFTER = 2
 POISON_AFTER = 4
@@ -194,6 +194,10 @@ def _fail_poison(connection: Connection) -> None:
         connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(state="failed", reason=reason, updated=at))
         connection.execute(insert(events).values(arrival=row.arrival, target=row.target, at=at, what="failed", detail=reason))
         bad += [row.arrival] if row.required else []
+    stuck = select(arrivals.c.id).where(unsettled, arrivals.c.state + "" == "delivered", arrivals.c.deaths >= POISON_AFTER)
+    for number in list(connection.execute(stuck).scalars()):
+        connection.execute(update(arrivals).where(arrivals.c.id == number).values(settle="failed", reason=reason, updated=at))
+        connection.execute(insert(events).values(arrival=number, at=at, what="unsettled", detail=f"source not settled: {reason}"))
     for number in bad:
         connection.execute(update(arrivals).where(arrivals.c.id == number).values(state="failed", reason=reason, updated=at))
         connection.execute(insert(events).values(arrival=number, at=at, what="failed", detail=reason))

@@ -22,6 +22,7 @@ class Query:
     until: int | None = None
     name: str | None = None
     sha256: str | None = None
+    after: int | None = None
     limit: int = 100
 
 
@@ -235,6 +236,8 @@ def _select(query: Query) -> Select[Any]:
     chosen = select(*_ROW).order_by(arrivals.c.id.desc()).limit(query.limit)
     for column, value in ((arrivals.c.route, query.route), (arrivals.c.state, query.state), (arrivals.c.sha256, query.sha256)):
         chosen = chosen if value is None else chosen.where(column == value)
+    if query.after is not None:
+        chosen = chosen.where(arrivals.c.id < query.after)
     if query.since is not None:
         chosen = chosen.where(arrivals.c.first_seen >= query.since)
     if query.until is not None:

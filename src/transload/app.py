@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
@@ -22,14 +22,14 @@ from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
 from transload.summary import Summary, summarize
-from transload.workplace import Workplace, hooks_of
+from transload.workplace import Workplace, hooks_of, node_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transload.config import Config, Route
     from transload.engine import Engine
+    from transload.servers.house import House
 
+PARTS = ("servers", "worker")
 Told = Callable[[str, int, int], None]
 F = TypeVar("F", bound=Callable[[Arrived], Any])
 _PATIENCE = 60.0
@@ -50,6 +50,8 @@ class Transload:
         self._engine: Engine | None = None
         self._sessions = Sessions()
         self._hooks: set[str] = set()
+        self._house: House | None = None
+        self._serves = False
 
     @property
     def ledger(self) -> Ledger:
@@ -87,13 +89,41 @@ class Transload:
 
         return register
 
-    def start(self, *, role: str = "up") -> None:
-        """Begin all routes, in threads; returns at once. Raises ConfigError for a route that delivers nothing to anybody."""
+    def start(self, *, role: str = "up", parts: Collection[str] = PARTS) -> None:
+        """Begin these parts, in threads, and return: our servers, and the worker that moves the files of all routes.
+
+        Raises ConfigError when a server cannot be opened, or a route delivers nothing to anybody; then nothing has begun.
+        """
         refuse_idle(self.config.routes)
-        self._engine = self._begin(role, [route.name for route in self.config.routes if route.enabled], once=False)
+        if "servers" in parts:
+            if not self.config.servers.any and "worker" not in parts:
+                raise ConfigError('there is no server: write a table [servers.sftp] with listen = "0.0.0.0:2022"')
+            self._serves = True
+            self._house = self._opened(self.config)
+        if "worker" in parts:
+            self._engine = self._begin(role, [route.name for route in self.config.routes if route.enabled], once=False)
+
+    def _opened(self, config: Config) -> House | None:
+        if not config.servers.any:
+            return None
+        from transload.servers.house import opened
+
+        return opened(config, self.ledger, self.spool, self.node, self._wake)
+
+    def _wake(self) -> None:
+        """Something has landed. A worker in another process sees it at its next turn."""
+        if self._engine is not None:
+            self._engine.wake()
+
+    def port(self, server: str) -> int:
+        """The port at which "ftp" or "sftp" listens; 0 when it does not."""
+        return self._house.port(server) if self._house is not None else 0
 
     def stop(self, grace: float = 30.0) -> None:
-        """Let what is in hand end, put the rest back, and close everything."""
+        """Take nothing new, let what is in hand end, put the rest back, and close everything."""
+        if self._house is not None:
+            self._house.stop()
+            self._house = None
         if self._engine is not None:
             self._engine.stop(grace)
             self._engine = None
@@ -112,11 +142,15 @@ class Transload:
         self.stop()
 
     def change(self, config: Config) -> None:
-        """Go on with another config, whole; raises ConfigError when it would need a new start."""
+        """Go on with another config, whole; raises ConfigError when it cannot be, or would need a new start: then all goes on as it was."""
         if config.data != self.config.data or config.database_url != self.config.database_url:
             message = "[transload] data and database cannot change while it runs: stop and start"
             raise ConfigError(message)
         refuse_idle(config.routes)
+        if self._house is not None:
+            self._house.change(config)
+        elif self._serves:
+            self._house = self._opened(config)
         self.config = config
         if self._engine is not None:
             names = [route.name for route in config.routes if route.enabled]
@@ -160,7 +194,7 @@ class Transload:
     @property
     def node(self) -> str:
         """Where this spool's bytes can be read: this data folder on this machine."""
-        return _node(self.config.data)
+        return node_of(self.config.data)
 
     def _queue_url(self) -> str:
         url = self.config.database_url
@@ -251,19 +285,3 @@ def _refuse_stuck(engine: Engine) -> None:
         raise fault
     if fault is not None:
         raise TransloadError(f"the program itself has failed ({type(fault).__name__}: {fault}); error.log has the whole of it") from fault
-
-
-def _node(data: Path) -> str:
-    """A name for this data folder, kept in it, so that it is the same after a move or a new host name."""
-    path = data / "node"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = f"{socket.gethostname()}-{uuid4().hex[:12]}"
-        try:
-            with path.open("x") as file:
-                file.write(made + "\n")
-        except FileExistsError:
-            return path.read_text().strip()
-        return made

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
@@ -38,6 +41,22 @@ def _hook(config: Config, route: Route) -> HookRemote:
     if told is None:
         return base
     return base.model_copy(update={"command": told.command, "url": told.url, "secret": told.secret, "limit": told.timeout})
+
+
+def node_of(data: Path) -> str:
+    """A name for this data folder, kept in it, so that it is the same after a move or a new host name."""
+    path = data / "node"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = f"{socket.gethostname()}-{uuid4().hex[:12]}"
+        try:
+            with path.open("x") as file:
+                file.write(made + "\n")
+        except FileExistsError:
+            return path.read_text().strip()
+        return made
 
 
 @dataclass(frozen=True, slots=True)

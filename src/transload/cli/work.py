@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transload.summary import RouteSummary, Summary
 
 _SHOWN = 20
-_PARTS = ("worker",)
+_PARTS = ("servers", "worker")
 
 
 @app.command()
@@ -61,15 +61,17 @@ def up(
     only: Annotated[str, typer.Option(metavar="PARTS", help=f"Which parts, with commas: {', '.join(_PARTS)}.")] = ",".join(_PARTS),
     config: ConfigOption = None,
 ) -> int:
-    """Run all routes for ever, each when it is due.
+    """Run our servers and all routes for ever, each when it is due.
 
     Ends at SIGTERM or Ctrl-C, with what is in hand finished or put back. SIGHUP reloads the config: all of it or, where
-    it has a fault, nothing. Logs to the files of the config, and in plain lines to standard output.
+    it has a fault, nothing. Host key and certificate are made in the data folder where they are missing. Logs to the
+    files of the config, and in plain lines to standard output.
     """
     from transload import log
     from transload.app import Transload
 
-    unknown = sorted({part.strip() for part in only.split(",")} - set(_PARTS))
+    parts = {part.strip() for part in only.split(",")}
+    unknown = sorted(parts - set(_PARTS))
     if unknown:
         raise ConfigError(f'--only: there is no part "{unknown[0]}"; this version has {", ".join(_PARTS)}')
     loaded = load(config)
@@ -77,7 +79,7 @@ def up(
         told = log.get("transload")
         with Transload(loaded, told=lambda what, files, size: told.info(what, files=files, bytes=size) if files else None) as transload:
             signals = _signals()
-            transload.start()
+            transload.start(parts=parts)
             told.info("up", routes=[route.name for route in loaded.routes if route.enabled], config=str(loaded.file))
             while signals.get() == signal.SIGHUP:
                 _reload(transload, config, told)

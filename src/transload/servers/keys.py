@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from transload.config.server import FtpServer, Server, SftpServer
 from transload.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,6 +80,25 @@ def refuse_open(path: Path) -> None:
     _refuse_unreadable(path)
     if path.stat().st_mode & stat.S_IRWXO:
         raise ConfigError(f"{path} is a private key that everybody on this machine can get at: chmod o-rwx {path}")
+
+
+def ready(settings: Server, folder: Path) -> list[Path]:
+    """The files by which a server with these settings is known; those in `folder`, if it names none, are made if need be.
+
+    Raises ConfigError when one of them cannot be used.
+    """
+    if isinstance(settings, SftpServer):
+        for path in settings.host_keys:
+            refuse_open(path)
+        return list(settings.host_keys) or [host_key(folder)]
+    if not isinstance(settings, FtpServer) or settings.tls == "off":
+        return []
+    if settings.certificate is None or settings.key is None:
+        pair = certificate(folder)
+    else:
+        pair = Pair(settings.certificate, settings.key)
+        check_pair(pair)
+    return [*pair, *([settings.client_ca] if settings.client_ca else [])]
 
 
 def public_line(path: Path) -> str:

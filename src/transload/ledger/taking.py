@@ -68,6 +68,8 @@ class Verdict:
     judge: int | None = None
     waits: bool = False
     """A route that does not take it yet may well do so later."""
+    by: Sequence[tuple[int, str]] = ()
+    """The uploads that said that it is whole, and what they are to be called: they have done what they came for."""
     anew: bool = False
     """It speaks for another file: uploaded again it is a new word, though its bytes are the same."""
 

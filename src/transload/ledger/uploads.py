@@ -48,12 +48,9 @@ class Uploads:
                 if (here := found.get(one.row.id)) and (here.path, here.updated, here.state) == (one.row.path, one.row.updated, "here")
             ]
             judge(connection, fresh, at)
+            spoken = [(reason, number) for one in fresh for number, reason in one.verdict.by]
+            each(connection, "update uploads set taken = true, judge = null, reason = ? where id = ?", spoken)
             return take(self._db, connection, node, fresh, at)
-
-    def vouched(self, ids: Sequence[int], reason: str) -> None:
-        """These said that another file is whole: they have done what they came for."""
-        with self._db.write() as connection:
-            each(connection, "update uploads set taken = true, judge = null, reason = ? where id = ?", [(reason, one) for one in ids])
 
     def below(self, user: str, old: Name, new: Name, verdict: Callable[[Row], Verdict], node: str) -> int:
         """The folder `old` has the name `new` now, and all that lies in it; what no route took is judged anew."""
@@ -98,20 +95,12 @@ class Uploads:
             found = rows(connection, _NEXT, node).scalar()
             return None if found is None else int(found)
 
-    def users(self) -> list[str]:
-        """Whose files are here."""
+    def here(self, node: str, before: int, limit: int) -> list[Row]:
+        """What is in homes of this node, newest first, below the number `before`."""
         with self._db.read() as connection:
-            return [
-                row[0]
-                for row in rows(
-                    connection, "select distinct user_name from (select \"user\" as user_name from uploads where state = 'here') u"
-                )
-            ]
-
-    def here(self, node: str, after: int, limit: int) -> list[Row]:
-        """What is in homes of this node, in order, from the number `after` on."""
-        with self._db.read() as connection:
-            return _rows(connection, f"{_SELECT} where state = 'here' and node = ? and id > ? order by id limit ?", node, after, limit)
+            return _rows(
+                connection, f"{_SELECT} where state = 'here' and node = ? and id < ? order by id desc limit ?", node, before, limit
+            )
 
     def last(self, node: str) -> int:
         """When something was last written about a file of this node."""

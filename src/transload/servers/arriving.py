@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from transload.config import Arriving
-from transload.ledger import Wanted
+from transload.ledger import Wanted, now
 from transload.ledger.taking import Take, Verdict
 from transload.match import Selector, Skip, Wait
 from transload.model import Entry, Fetched, Name, Spooled
 from transload.owed import Owing
+from transload.servers.witness import (
+    MARKER,
+    SUFFIXES,
+    fault,
+    is_marker,
+    marked_by,
+    marker_of,
+    sidecars_of,
+    spoken_for,
+    suffix_of,
+)
+from transload.units import show_duration
 
 if TYPE_CHECKING:
     from transload.config import From, Route
     from transload.ledger.taking import Row
+    from transload.names import Template
+    from transload.servers.witness import Witness
 
 RENAMED, CLOSED, LATER = "renamed", "closed", "later"
 """Why an upload is judged: it got another name, it is whole, or the time has come."""
@@ -73,29 +87,96 @@ class Arrivals:
             self._contracts[key] = contract_of(way.route.arrival if way else None, own)
         return self._contracts[key]
 
-    def judge(self, row: Row, why: str, own: str | None) -> Verdict:
-        """Which routes take this upload now, else why none does yet."""
+    def judge(self, row: Row, why: str, own: str | None, witness: Witness | None = None) -> Verdict:
+        """Which routes take this upload now, else why none does yet.
+
+        What other files must say is asked when `witness` is there; without one it is put off to a moment when one is.
+        """
         mine = [way for way in self._ways if way.source.user in (None, row.user)]
         if not mine:
             return Verdict(reason="no route takes what this user uploads" if self._ways else "no route takes what the servers receive")
-        return _together([self._judge(way, row, why, self._of(way, own)) for way in mine])
+        return _together([self._judge(way, row, why, self._of(way, own), witness) for way in mine])
 
-    def _judge(self, way: Way, row: Row, why: str, contract: Arriving) -> Verdict:
-        at = datetime.now(UTC)
+    def spoken_for(self, row: Row, own: str | None, witness: Witness) -> list[Row]:
+        """The files of which this one says that they are whole."""
+        found: dict[int, Row] = {}
+        for way in self._ways:
+            contract = self._of(way, own)
+            template = contract.marker or MARKER
+            if way.source.user not in (None, row.user):
+                continue
+            if contract.complete == "marker" and is_marker(template, Name(row.path)):
+                found |= {one.id: one for one in marked_by(template, row, witness)}
+            elif contract.complete == "sidecar" and suffix_of(Name(row.path)):
+                found |= {one.id: one for one in spoken_for(row, witness)}
+        return list(found.values())
+
+    def _judge(self, way: Way, row: Row, why: str, contract: Arriving, witness: Witness | None) -> Verdict:
+        name, route = Name(row.path), way.route.name
+        if contract.complete == "marker" and is_marker(contract.marker or MARKER, name):
+            return _speaks(route, "a marker", asked=witness is not None)
+        if contract.complete == "sidecar" and suffix_of(name):
+            return _speaks(route, "a checksum", asked=witness is not None)
         source = way.untimely if contract.complete == "close" else way.source
-        name = Name(row.path)
-        selector = Selector(source, at)
+        selector = Selector(source, datetime.now(UTC))
         entry = _entry(selector, row, name)
         if entry is None:
-            return Verdict(reason=f"{way.route.name}: it does not lie in {' or '.join(selector.folders)}")
+            return Verdict(reason=f"{route}: it does not lie in {' or '.join(selector.folders)}")
         found = selector.judge(entry)
         if isinstance(found, Skip):
-            return Verdict(reason=f"{way.route.name}: {found.reason}", waits=entry.name in source.unfinished)
+            return Verdict(reason=f"{route}: {found.reason}", waits=entry.name in source.unfinished)
         if isinstance(found, Wait):
-            return Verdict(reason=f"{way.route.name}: {found.reason}", judge=found.until, waits=True)
-        if contract.complete == "rename" and why != RENAMED:
-            return Verdict(reason=f"{way.route.name}: it counts once it is renamed", waits=True)
-        return Verdict((_take(way, row, entry),))
+            return Verdict(reason=f"{route}: {found.reason}", judge=found.until, waits=True)
+        return _complete(way, row, entry, why, contract, witness)
+
+
+def _speaks(route: str, what: str, *, asked: bool) -> Verdict:
+    """It is no arrival, but says that another file is one; `asked`: and nobody was there."""
+    return Verdict(reason=f"{route}: it is {what}, whose file is not there", judge=None if asked else now(), anew=True)
+
+
+def _complete(way: Way, row: Row, entry: Entry, why: str, contract: Arriving, witness: Witness | None) -> Verdict:
+    """Whether a file that the route would take is whole."""
+    route, take = way.route.name, _take(way, row, entry)
+    if contract.complete == "rename" and why != RENAMED:
+        return Verdict(reason=f"{route}: it counts once it is renamed", waits=True)
+    if contract.complete == "quiet":
+        wait = round(contract.quiet * 1e6)
+        until = row.at + wait if why == LATER else now() + wait
+        if why != LATER or until > now():
+            return Verdict(
+                reason=f"{route}: it counts once nothing has changed for {show_duration(contract.quiet)}", judge=until, waits=True
+            )
+    if contract.complete == "marker":
+        return _marked(route, take, row, contract.marker or MARKER, witness)
+    if contract.complete == "sidecar":
+        return _vouched(route, take, row, witness)
+    return Verdict((take,))
+
+
+def _marked(route: str, take: Take, row: Row, template: Template, witness: Witness | None) -> Verdict:
+    name = marker_of(template, Name(row.path))
+    if name is None:
+        return Verdict(reason=f"{route}: it can have no marker by this name")
+    reason = f"{route}: it waits for its marker {name.text}"
+    if witness is None:
+        return Verdict(reason=reason, judge=now(), waits=True)
+    found = witness.at(row.user, name)
+    if found is None or found.taken:
+        return Verdict(reason=reason, waits=True)
+    return Verdict((take,), by=((found.id, f"the marker of {Name(row.path).text}"),))
+
+
+def _vouched(route: str, take: Take, row: Row, witness: Witness | None) -> Verdict:
+    reason = f"{route}: it waits for its checksum ({', '.join(SUFFIXES)})"
+    if witness is None:
+        return Verdict(reason=reason, judge=now(), waits=True)
+    for sidecar, suffix in sidecars_of(row, witness):
+        wrong = None if sidecar.taken else fault(row, sidecar, suffix, witness)
+        if wrong is not None:
+            by = ((sidecar.id, f"the checksum of {Name(row.path).text}"),)
+            return Verdict((replace(take, bad=wrong),), by=by)
+    return Verdict(reason=reason, waits=True)
 
 
 def _take(way: Way, row: Row, entry: Entry) -> Take:
@@ -140,5 +221,6 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
         reason="; ".join(reasons),
         judge=min((verdict.judge for verdict in verdicts if verdict.judge is not None), default=None),
         waits=any(verdict.waits for verdict in verdicts),
+        by=tuple(one for verdict in verdicts for one in verdict.by),
         anew=any(verdict.anew for verdict in verdicts),
     )

@@ -40,8 +40,6 @@ class Inflow:
         """The time that the client gives the file, in microseconds since 1970."""
         self.extends = False
         """Whether it has all bytes of the whole file of that name, and more behind them."""
-        self.was = (0, 0)
-        """The bytes and files of the home that went into it."""
         self._over = False
         with beside(sending.home, sending.path) as folder:
             self.draft = self._begun(folder)
@@ -64,11 +62,8 @@ class Inflow:
         if not offset:
             return self._ground.draft(sending.size or 0)
         if whole is None:
-            sending.admit.instead(kept or 0)
+            return self._resumed(folder, offset)
         sending.admit(offset)
-        if whole is None:
-            self.was = (kept or 0, 1)
-            return self._ground.draft_of(KEPT + base, folder, offset)
         draft = self._ground.draft(offset)
         source = os.open(base, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
         try:
@@ -78,6 +73,17 @@ class Inflow:
             raise
         finally:
             os.close(source)
+        return draft
+
+    def _resumed(self, folder: int, offset: int) -> Draft:
+        """The kept part itself, which is gone from the home then."""
+        sending, base = self.sending, self.sending.path.base
+        with sending.home.changing():
+            kept = size_of(folder, KEPT + base) or 0
+            sending.admit.instead(kept)
+            sending.admit(offset)
+            draft = self._ground.draft_of(KEPT + base, folder, offset)
+            sending.admit.taken(kept)
         return draft
 
     @property
@@ -143,7 +149,7 @@ class Inflow:
         sending = self.sending
         with sending.home.changing():
             count, files = keep(sending.home, sending.path, self.draft.path, self.draft.size)
-            sending.admit.settle(count - self.was[0], files - self.was[1])
+            sending.admit.settle(count, files)
 
     def discard(self) -> None:
         """Forget it."""
@@ -151,4 +157,4 @@ class Inflow:
             return
         self._over = True
         self.draft.drop()
-        self.sending.admit.settle(-self.was[0], -self.was[1])
+        self.sending.admit.settle(0, 0)

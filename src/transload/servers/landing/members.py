@@ -92,7 +92,7 @@ class Whole(Waiting):
         self.placing.drop()
         with suppress(FileNotFoundError):
             os.unlink(self.inflow.draft.path)
-        self.inflow.sending.admit.settle(-self.inflow.was[0], -self.inflow.was[1])
+        self.inflow.sending.admit.settle(0, 0)
         self.told(error)
 
     def begin(self) -> Change:
@@ -113,7 +113,7 @@ class Whole(Waiting):
         same = self._change is not None and self._change.again
         with self.home.changing():
             count, files = self.placing.show(same=same)
-            self.inflow.sending.admit.settle(count - self.inflow.was[0], files - self.inflow.was[1])
+            self.inflow.sending.admit.settle(count, files)
 
 
 class Rename(Waiting):

@@ -25,12 +25,13 @@ _numbers = itertools.count(1)
 class Placing:
     """One file on its way to its name in a home."""
 
-    __slots__ = ("_home", "_path", "_there", "aside", "size", "whole")
+    __slots__ = ("_home", "_path", "aside", "size", "there", "whole")
 
     def __init__(self, home: Home, path: Name, token: str) -> None:
         """To `path` in `home`, for the process that has this token."""
         self._home, self._path = home, path
-        self._there = NEW + token.encode() + b".%d" % next(_numbers)
+        self.there = NEW + token.encode() + b".%d" % next(_numbers)
+        """What it is called until then."""
         self.size = 0
         self.aside: Name | None = None
         """Where the older file of that name goes."""
@@ -41,17 +42,17 @@ class Placing:
         """Have a copy of `source` (or the file itself, to `move`) beside the name; raises what the disk does, and Missing."""
         with beside(self._home, self._path) as folder:
             if move:
-                move_in(source, self._there, folder)
-                os.chmod(self._there, 0o666 & ~_umask(), dir_fd=folder)
+                move_in(source, self.there, folder)
+                os.chmod(self.there, 0o666 & ~_umask(), dir_fd=folder)
             else:
-                copy_in(source, self._there, folder)
+                copy_in(source, self.there, folder)
             if modified is not None:
-                os.utime(self._there, ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
+                os.utime(self.there, ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
 
     def decide(self, exists: str, *, extends: bool) -> None:
         """Look at what has the name now, and choose what becomes of it; raises Conflict, and Missing when the folder is gone."""
         with beside(self._home, self._path) as folder:
-            size = size_of(folder, self._there)
+            size = size_of(folder, self.there)
             if size is None:
                 raise Missing(f"{self._path.text}: its folder was removed meanwhile")
             self.size = size
@@ -70,7 +71,7 @@ class Placing:
             if self.whole is None:
                 self._show_new(folder)
             else:
-                os.rename(self._there, base, src_dir_fd=folder, dst_dir_fd=folder)
+                os.rename(self.there, base, src_dir_fd=folder, dst_dir_fd=folder)
             gone = self.whole or 0 if aside is None else 0
             obsolete = size_of(folder, KEPT + base)
             if obsolete is not None:
@@ -80,11 +81,11 @@ class Placing:
 
     def _show_new(self, folder: int) -> None:
         try:
-            disk.rename_new(self._there, self._path.base, folder, folder)
+            disk.rename_new(self.there, self._path.base, folder, folder)
         except FileExistsError:
             # Somebody past us has put a file there just now: it keeps its bytes, under another name.
             set_aside(folder, self._path, free_name(folder, self._path))
-            os.rename(self._there, self._path.base, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(self.there, self._path.base, src_dir_fd=folder, dst_dir_fd=folder)
 
     def sync(self) -> None:
         """Make the name durable."""
@@ -94,7 +95,7 @@ class Placing:
     def drop(self) -> None:
         """Forget it; harmless when it has its name."""
         with suppress(FileNotFoundError, Missing, Conflict), self._home.folder(self._path.folder) as folder:
-            os.unlink(self._there, dir_fd=folder)
+            os.unlink(self.there, dir_fd=folder)
 
 
 def free_name(folder: int, path: Name) -> Name:

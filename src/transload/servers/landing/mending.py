@@ -1,0 +1,194 @@
+"""After a death: homes show again what the ledger says, and nothing that a dead process left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
+
+from transload import disk, log
+from transload.errors import Conflict, Missing, TransloadError
+from transload.model import Name, spell
+from transload.servers.base import KEPT
+from transload.servers.landing.kept import beside
+from transload.servers.landing.placing import NEW, Placing, free_name
+
+if TYPE_CHECKING:
+    from transload.ledger import Ledger
+    from transload.ledger.taking import Row
+    from transload.servers.base import Home
+    from transload.spool import Spool
+
+_SLICE = 500
+_DOUBTED = 60_000_000
+"""What was written so shortly (microseconds) before the last word of the dead process is compared by its bytes, not only its size."""
+_UNSYNCED = 600_000_000
+"""A home's copies are not synced. What was received longer than this before the last word is on the disk, or somebody took it away."""
+
+
+class Mending:
+    """Puts homes right, one file at a time, each while nothing else changes."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, node: str, turn: AbstractContextManager[object]) -> None:
+        """`turn` is held while a file is looked at and put right."""
+        self._ledger, self._spool, self._node, self._turn = ledger, spool, node, turn
+        self._restored: set[tuple[str, int, str]] = set()
+
+    def mend(self, home_of: Callable[[str], Home | None], go_on: Callable[[], bool]) -> int:
+        """Every file that the ledger says is here; gives how many were put right."""
+        last, number, count = self._ledger.uploads.last(self._node), 1 << 62, 0
+        homes: dict[str, Home | None] = {}
+        while rows := self._ledger.uploads.here(self._node, number, _SLICE):
+            for row in rows:
+                if not go_on():
+                    return count
+                if row.user not in homes:
+                    homes[row.user] = home_of(row.user)
+                home = homes[row.user]
+                if home is not None:
+                    count += self._mended(home, row, last)
+            number = rows[-1].id
+        for home in homes.values():
+            if home is not None:
+                self._forget_twins(home, last)
+        return count
+
+    def _mended(self, home: Home, row: Row, last: int) -> bool:
+        try:
+            with self._turn:
+                now = self._ledger.uploads.number(row.id)
+                return now is not None and now.state == "here" and self._mend(home, now, last)
+        except TransloadError as error:
+            log.get("transload.landing").error("a home could not be mended", user=row.user, file=spell(row.path), reason=str(error))
+            return False
+
+    def _mend(self, home: Home, row: Row, last: int) -> bool:
+        path = Name(row.path)
+        there = _look(home, path)
+        doubted = row.updated >= last - _DOUBTED
+        if there is not None and there.st_size == row.size and not (doubted and _hash(home, path) != row.sha256):
+            return False
+        if row.taken and row.updated < last - _UNSYNCED:
+            # Nobody needs it here any more: what was changed or taken away was so by somebody who may.
+            if there is None:
+                self._ledger.uploads.lost([row.id], "it is no longer in the home")
+            return False
+        if not self._spool.has(row.sha256):
+            if there is None:
+                self._ledger.uploads.lost([row.id], "it is no longer in the home, nor in the spool")
+            return False
+        self._restore(home, path, row, there)
+        return True
+
+    def _restore(self, home: Home, path: Name, row: Row, there: os.stat_result | None) -> None:
+        _make_way(home, path)
+        placing = Placing(home, path, self._spool.token)
+        placing.prepare(self._spool.path(row.sha256), row.modified)
+        with home.changing():
+            if there is not None and there.st_nlink == 1 and there.st_size >= row.size:
+                self._put_away(home, path)
+            with beside(home, path) as folder:
+                os.rename(placing.there, path.base, src_dir_fd=folder, dst_dir_fd=folder)
+            home.changed(row.size - (there.st_size if there else 0), 0 if there else 1)
+        self._restored.add((row.user, row.size, row.sha256))
+
+    def _put_away(self, home: Home, path: Name) -> None:
+        """What has the name is another file's bytes: let it have the name that is its own, or a free one."""
+        found = _hash(home, path)
+        rows = [one for one in self._ledger.uploads.under(home.user, path.folder) if one.sha256 == found and one.path != path.raw]
+        if any(_look(home, Name(one.path)) is not None for one in rows):
+            return
+        with beside(home, path) as folder:
+            name = Name(rows[0].path) if rows else free_name(folder, path)
+            with beside(home, name) as target:
+                disk.rename_new(path.base, name.base, folder, target)
+
+    def _forget_twins(self, home: Home, last: int) -> None:
+        """A rename that died between disk and ledger has left the file under the new name; it was given the old one again."""
+        for folder, base, found in _files(home):
+            mark = [one for one in self._restored if one[:2] == (home.user, found.st_size)]
+            if not mark or found.st_ctime_ns // 1000 < last - _DOUBTED:
+                continue
+            path = Name(folder + b"/" + base if folder else base)
+            with self._turn:
+                if self._ledger.uploads.at(home.user, path) is None and (*mark[0][:2], _hash(home, path)) in mark:
+                    with home.changing(), beside(home, path) as opened:
+                        os.unlink(path.base, dir_fd=opened)
+                        home.changed(-found.st_size, -1)
+
+    # What is in homes besides
+
+    def sweep(self, home: Home, expire: float) -> int:
+        """Remove what dead processes left in a home, and cut uploads that nobody resumed for so long; gives how many."""
+        count = 0
+        for folder, base, found in _files(home):
+            rubbish = base.startswith(NEW) and self._spool.is_dead(os.fsdecode(base[len(NEW) :].partition(b".")[0]))
+            old = base.startswith(KEPT) and found.st_mtime < time.time() - expire
+            if rubbish or old:
+                with home.changing(), home.folder(folder) as opened:
+                    os.unlink(base, dir_fd=opened)
+                    if old:
+                        home.changed(-found.st_size, -1)
+                count += 1
+        return count
+
+    def kept(self, home: Home) -> int:
+        """How many cut uploads are kept in a home."""
+        return sum(base.startswith(KEPT) for _, base, _ in _files(home))
+
+
+def _look(home: Home, path: Name) -> os.stat_result | None:
+    """What is at `path`; raises Conflict when it is no file."""
+    try:
+        with beside(home, path) as folder:
+            found = os.stat(path.base, dir_fd=folder, follow_symlinks=False)
+    except Missing:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise Conflict(f"{path.text}: it is no file")
+    return found
+
+
+def _hash(home: Home, path: Name) -> str:
+    with beside(home, path) as folder:
+        descriptor = os.open(path.base, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        with open(descriptor, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_way(home: Home, path: Name) -> None:
+    """The folders in which `path` lies."""
+    at = b""
+    for part in path.folder.split(b"/") if path.folder else ():
+        with home.folder(at) as folder, suppress(FileExistsError):
+            os.mkdir(part, dir_fd=folder)
+        at = at + b"/" + part if at else part
+
+
+def _files(home: Home) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
+    """Every file of a home: its folder, its name there, what the disk says of it."""
+    folders = [b""]
+    while folders:
+        at = folders.pop()
+        found: list[tuple[bytes, os.stat_result]] = []
+        try:
+            with home.folder(at) as folder, os.scandir(folder) as entries:
+                for entry in entries:
+                    try:
+                        found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
+                    except FileNotFoundError:
+                        continue
+        except TransloadError:
+            continue
+        for base, status in found:
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(at + b"/" + base if at else base)
+            elif stat.S_ISREG(status.st_mode):
+                yield at, base, status
+
+
+__all__ = ["Mending"]

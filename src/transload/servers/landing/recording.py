@@ -1,0 +1,159 @@
+"""A group of uploads, renames and removals: spool, one transaction of the ledger, homes, "yes"."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from transload import crash, disk
+from transload.errors import LedgerAway, TransloadError
+from transload.servers.landing.kept import beside
+from transload.servers.landing.members import Judge, Waiting, Whole, ended
+
+if TYPE_CHECKING:
+    from transload.ledger import Ledger
+    from transload.model import Name
+    from transload.servers.base import Home, Then
+    from transload.spool import Spool
+
+
+class Recording:
+    """What is done with a group. `made` is called when it has made arrivals, `noted` when the ledger knows of it."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, node: str, made: Callable[[], None], noted: Callable[[], None]) -> None:
+        """In this ledger and this spool, whose bytes are read at `node`."""
+        self._ledger, self._spool, self._node, self._made, self._noted = ledger, spool, node, made, noted
+        self.turn = threading.RLock()
+        """Held while homes and ledger are changed together."""
+
+    def sync(self, members: Sequence[Whole]) -> Sequence[Whole]:
+        """Their bytes are on the disk, and lie beside their names in the homes."""
+        try:
+            self._spool.sync([one.spooled for one in members if one.spooled])
+        except TransloadError as error:
+            for one in members:
+                one.failed(error)
+            return []
+        crash.point("recv-synced")
+        return [one for one in members if self._beside(one)]
+
+    def _beside(self, member: Whole) -> bool:
+        try:
+            assert member.spooled is not None  # noqa: S101
+            member.placing.prepare(member.spooled.part, member.inflow.modified)
+        except TransloadError as error:
+            member.failed(error)
+            return False
+        return True
+
+    def commit(self, members: Sequence[Waiting]) -> Sequence[Waiting]:
+        """They are in the ledger, and in the homes; gives those that are about a name that another of them is about."""
+        ready: list[Waiting] = []
+        later: list[Waiting] = []
+        alone: list[Folder] = []
+        names: set[tuple[str, bytes]] = set()
+        for one in members:
+            if isinstance(one, Whole) and one.is_cut:
+                one.cut_off()
+            elif isinstance(one, Folder):
+                alone.append(one)
+            elif names & one.keys:
+                later.append(one)
+            else:
+                names |= one.keys
+                ready.append(one)
+        if ready:
+            with self.turn:
+                self._commit(ready)
+            self._noted()
+        for folder in alone:
+            with self.turn:
+                folder.go(self._ledger, self._node, self._made)
+            self._noted()
+        return later
+
+    def _commit(self, members: list[Waiting]) -> None:
+        files = [one for one in members if isinstance(one, Whole) and self._decided(one)]
+        with self._spool.accepting():
+            try:
+                self._spool.place([one.spooled for one in files if one.spooled])
+            except TransloadError as error:
+                for one in files:
+                    one.failed(error)
+                files = []
+            crash.point("recv-placed")
+            good = {id(one) for one in files}
+            self._record([one for one in members if not isinstance(one, Whole) or id(one) in good])
+
+    def _decided(self, member: Whole) -> bool:
+        try:
+            member.decide()
+        except TransloadError as error:
+            member.failed(error)
+            return False
+        return True
+
+    def _record(self, members: list[Waiting]) -> None:
+        begun, changes = [], []
+        for one in members:
+            try:
+                changes.append(one.begin())
+                begun.append(one)
+            except TransloadError as error:
+                one.told(error)
+        if not begun:
+            return
+        try:
+            made = self._ledger.uploads.record(self._node, [change for change in changes if change])
+        except TransloadError as error:
+            self._not_recorded(begun, error)
+            return
+        crash.point("recv-committed")
+        ended(begun)
+        crash.point("recv-visible")
+        if made:
+            self._made()
+        for one in begun:
+            crash.point("recv-before-yes")
+            one.told(None)
+
+    def _not_recorded(self, begun: list[Waiting], error: TransloadError) -> None:
+        for one in reversed(begun):
+            one.undo()
+        if len(begun) > 1 and not isinstance(error, LedgerAway):
+            # One of them may be to blame for all.
+            for one in begun:
+                self._record([one])
+            return
+        for one in begun:
+            if isinstance(one, Whole):
+                one.failed(error)
+            else:
+                one.told(error)
+
+
+class Folder(Waiting):
+    """A folder that gets another name, with all that is in it."""
+
+    def __init__(self, home: Home, old: Name, new: Name, judge: Judge, then: Then) -> None:
+        super().__init__(home, then, old, new)
+        self._old, self._new, self._judge = old, new, judge
+
+    def go(self, ledger: Ledger, node: str, made: Callable[[], None]) -> None:
+        """On disk, then in the ledger; undone on disk when that fails."""
+        old, new = self._old, self._new
+        try:
+            with beside(self.home, old) as source, beside(self.home, new) as target:
+                disk.rename_new(old.base, new.base, source, target)
+                try:
+                    count = ledger.uploads.below(self.home.user, old, new, self._judge, node)
+                except TransloadError:
+                    disk.rename_new(new.base, old.base, target, source)
+                    raise
+        except TransloadError as error:
+            self.told(error)
+            return
+        if count:
+            made()
+        self.told(None)

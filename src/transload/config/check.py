@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations
@@ -44,12 +45,22 @@ def check_files(tables: Mapping[Place, BaseModel], faults: Faults) -> None:
             path = getattr(table, name)
             if isinstance(path, Path) and place[0] == "remotes":
                 check_readable(path, (*place, name), faults)
+                if name == "key":
+                    check_private(path, (*place, name), faults)
 
 
 def _check_secret(secret: Secret, place: Place, faults: Faults) -> None:
     fault = secret.fault()
     if fault:
         faults.add(place, fault, "set it before the start" if secret.env else "")
+    elif secret.file is not None and place[-1] == "key":
+        check_private(secret.file, place, faults)
+
+
+def check_private(path: Path, place: Place, faults: Faults) -> None:
+    """Note a private key that everybody on this machine can read or change."""
+    if path.exists() and path.stat().st_mode & stat.S_IRWXO:
+        faults.add(place, f"{path} is a private key that everybody on this machine can get at", f"chmod o-rwx {path}")
 
 
 def check_readable(path: Path, place: Place, faults: Faults) -> None:

@@ -20,7 +20,7 @@ from transload.config.kinds import kind, names
 from transload.config.lines import lines
 from transload.config.route import Route
 from transload.config.server import Servers, User
-from transload.config.serving import check_keys, check_owing, check_serving
+from transload.config.serving import check_commands, check_keys, check_owing, check_serving
 from transload.config.settings import LogSettings, Settings, SpoolSettings
 from transload.errors import ConfigError
 from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
@@ -163,6 +163,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
         tables |= {("users", name): user for name, user in users.items()} | {("routes", index): route for index, route in routes.items()}
         check_files(tables | ({("transload",): settings} if settings else {}), faults)
         check_keys(servers, faults)
+        check_commands(routes, path.parent, faults)
     if faults or settings is None:
         return None
     return Config(

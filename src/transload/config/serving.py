@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from transload.config.check import check_readable
+from transload.config.check import check_private, check_readable
 from transload.config.route import Route
 from transload.config.server import FtpServer, Servers, User
 from transload.errors import ConfigError
@@ -58,8 +58,16 @@ def check_keys(servers: Servers, faults: Faults) -> None:
     """Note every file of the [servers] table that cannot be read, and every private key that everybody can."""
     for place, path, private in _files(servers):
         check_readable(path, place, faults)
-        if private and path.exists() and path.stat().st_mode & stat.S_IRWXO:
-            faults.add(place, f"{path} is a private key that everybody on this machine can get at", f"chmod o-rwx {path}")
+        if private:
+            check_private(path, place, faults)
+
+
+def check_commands(routes: Mapping[int, Route], folder: Path, faults: Faults) -> None:
+    """Note every hook whose program is not there; `folder` is where it is run."""
+    for index, route in routes.items():
+        command = route.on_received.command if route.on_received is not None else None
+        if command is not None and shutil.which(Path(folder, command[0]) if "/" in command[0] else command[0]) is None:
+            faults.add(("routes", index, "on_received", "command"), f'there is no program "{command[0]}"', "give its whole path")
 
 
 def _files(servers: Servers) -> Iterator[tuple[Place, Path, bool]]:
@@ -76,7 +84,7 @@ def _files(servers: Servers) -> Iterator[tuple[Place, Path, bool]]:
 
 def _check_tables(raw: Mapping[str, Any], faults: Faults) -> None:
     """What can be seen in the text alone, also in routes that have other faults."""
-    routes, served = raw.get("routes"), bool(raw.get("servers"))
+    routes, served = raw.get("routes"), _any_server(raw.get("servers"))
     for index, route in enumerate(routes if isinstance(routes, list) else []):
         source = route.get("from") if isinstance(route, dict) else None
         if not isinstance(source, dict):
@@ -91,6 +99,10 @@ def _check_tables(raw: Mapping[str, Any], faults: Faults) -> None:
                 faults.add((*place, "user"), "means nothing without server = true", "the user of a remote stands in [remotes.NAME]")
             if "arrival" in route:
                 faults.add(("routes", index, "arrival"), "is for routes that take from our servers", "write from = { server = true }")
+
+
+def _any_server(servers: Any) -> bool:
+    return isinstance(servers, dict) and ("ftp" in servers or "sftp" in servers)
 
 
 def _check_server_route(source: Mapping[str, Any], place: Place, faults: Faults) -> None:

@@ -227,6 +227,9 @@ class Meter(Protocol):
     def instead(self, size: int) -> None:
         """`size` bytes of a file in the home will be gone once it has landed: the cut part that it resumes, the file that it replaces."""
 
+    def taken(self, size: int) -> None:
+        """The file of `size` bytes of which `instead` was told has left the home just now, and is part of the upload."""
+
     def whole(self, size: int) -> None:
         """It is whole, with `size` bytes: raises Refused when that is less than allowed."""
 
@@ -242,6 +245,7 @@ class Unmetered:
 
     def __call__(self, size: int) -> None: ...
     def instead(self, size: int) -> None: ...
+    def taken(self, size: int) -> None: ...
     def whole(self, size: int) -> None: ...
     def settle(self, count: int, files: int) -> None: ...
 

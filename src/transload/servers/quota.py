@@ -136,6 +136,13 @@ class Hold:
         """`size` bytes of a file in the home will be gone once it has landed."""
         self._instead += size
 
+    def taken(self, size: int) -> None:
+        """The file of which `instead` was told is part of the upload now."""
+        self._stock.settle((-size, -1), -size, -1)
+        self._instead -= size
+        self._bytes += size
+        self._files += 1
+
     def whole(self, size: int) -> None:
         """It is whole: raises Refused when it is smaller than allowed."""
         if self._limits.min_size is not None and size < self._limits.min_size:
@@ -155,9 +162,11 @@ def counted(folder: int) -> tuple[int, int]:
     while paths:
         path = paths.pop()
         for name, found in _within(folder, path):
+            if name.startswith(RESERVED) and not name.startswith(KEPT):
+                continue
             if stat.S_ISDIR(found.st_mode):
                 paths.append(path + b"/" + name if path else name)
-            elif stat.S_ISREG(found.st_mode) and (name.startswith(KEPT) or not name.startswith(RESERVED)):
+            elif stat.S_ISREG(found.st_mode):
                 count, files = count + found.st_size, files + 1
     return count, files
 

@@ -128,7 +128,7 @@ class Rename(Waiting):
 
     def begin(self) -> Change | None:
         old, new = self._old, self._new
-        with beside(self.home, old) as source, beside(self.home, new) as target:
+        with self.home.changing(), beside(self.home, old) as source, beside(self.home, new) as target:
             if size_of(source, old.base) is None:
                 raise Missing(f"{old.text}: there is no such file")
             self._whole = size_of(target, new.base)
@@ -143,20 +143,25 @@ class Rename(Waiting):
                 )
                 self._aside = set_aside(target, new, aside)
                 os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
+                self._changed(-1)
         return Renamed(self.home.user, old, new, self._judge, self._aside if self._exists == "version" else None)
 
+    def _changed(self, sign: int) -> None:
+        """The file that is replaced is no longer in the home, or is again."""
+        if self._exists != "version":
+            self.home.changed(sign * (self._whole or 0), sign)
+
     def undo(self) -> None:
-        with beside(self.home, self._old) as source, beside(self.home, self._new) as target:
+        with self.home.changing(), beside(self.home, self._old) as source, beside(self.home, self._new) as target:
             disk.rename_new(self._new.base, self._old.base, target, source)
             if self._aside is not None:
                 disk.rename_new(self._aside.base, self._new.base, target, target)
+                self._changed(1)
 
     def end(self) -> None:
         if self._aside is not None and self._exists != "version":
-            with self.home.changing():
-                with beside(self.home, self._new) as target:
-                    os.unlink(self._aside.base, dir_fd=target)
-                self.home.changed(-(self._whole or 0), -1)
+            with beside(self.home, self._new) as target:
+                os.unlink(self._aside.base, dir_fd=target)
 
 
 class Removal(Waiting):
@@ -199,7 +204,7 @@ def what_is(home: Home, path: Name) -> str:
 
 def rename_kept(home: Home, old: Name, new: Name) -> None:
     """Let what was kept for `old` be kept for `new`; raises Conflict when something has that name."""
-    with beside(home, old) as source, beside(home, new) as target:
+    with home.changing(), beside(home, old) as source, beside(home, new) as target:
         if size_of(target, new.base) is not None:
             raise Conflict(f"{new.text}: there is a file of that name")
         disk.rename_new(KEPT + old.base, KEPT + new.base, source, target)

@@ -262,7 +262,7 @@ class _Rename(Rename):
     def begin(self) -> Change | None:
         if not self.folder:
             return super().begin()
-        with beside(self.home, self.old) as source, beside(self.home, self.new) as target:
+        with self.home.changing(), beside(self.home, self.old) as source, beside(self.home, self.new) as target:
             disk.rename_new(self.old.base, self.new.base, source, target)
         return None
 

@@ -144,7 +144,7 @@ class Folder(Waiting):
         """On disk, then in the ledger; undone on disk when that fails."""
         old, new = self._old, self._new
         try:
-            with beside(self.home, old) as source, beside(self.home, new) as target:
+            with self.home.changing(), beside(self.home, old) as source, beside(self.home, new) as target:
                 disk.rename_new(old.base, new.base, source, target)
                 try:
                     count = ledger.uploads.below(self.home.user, old, new, self._judge, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import asyncssh
@@ -11,14 +12,17 @@ from transload.errors import TransloadError
 from transload.servers.base import Gate
 from transload.servers.sftp import algorithms
 from transload.servers.sftp.caller import Caller, spelled
+from transload.servers.sftp.quick import Quick
 
 _KEXINIT, _IGNORE, _USERAUTH_FAILURE = 20, 2, 51
 _REKEYS = 10
 _REKEY_SPAN = 60.0
+_OFFER = 0.5
+"""Seconds that a client has to offer its algorithms before it is offered ours."""
 _BUFFERED = 1024 * 1024
 
 
-class Line(asyncssh.SSHServerConnection):
+class Line(Quick):
     """A connection to our server. Lives in the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHServerConnectionOptions, gate: Gate, lines: set[Line]) -> None:
@@ -29,6 +33,8 @@ class Line(asyncssh.SSHServerConnection):
         self._refused = False
         self._wire: asyncio.Transport | None = None
         self._rekeys: list[float] = []
+        self._wait_for_offer: asyncio.TimerHandle | None = None
+        self._offered = False
 
     @property
     def caller(self) -> Caller | None:
@@ -109,13 +115,25 @@ class Line(asyncssh.SSHServerConnection):
     # --- packets
 
     def _send_kexinit(self) -> None:
-        """Offer our algorithms, now that the client has said what it is."""
-        self._enc_algs = algorithms.encryption(self._client_version)
+        """Offer our algorithms: the first time once the client has offered its own, for of what it can do we would choose the fastest."""
+        if not self._session_id and self._wait_for_offer is None:
+            self._wait_for_offer = self._loop.call_later(_OFFER, self._offer, ())
+        else:
+            super()._send_kexinit()
+
+    def _offer(self, theirs: Sequence[bytes]) -> None:
+        if self._offered or self._transport is None:
+            return
+        self._offered = True
+        if self._wait_for_offer is not None:
+            self._wait_for_offer.cancel()
+        self._enc_algs = algorithms.encryption(theirs)
         super()._send_kexinit()
 
     def process_packet(self, pkttype: int, pktid: int, packet: Any) -> Any:
         """Act on a packet of the connection itself; a new key exchange costs us much more than the client that asks for it."""
         if pkttype == _KEXINIT:
+            self._offer(algorithms.offered(packet.get_full_payload()))
             now = self._loop.time()
             self._rekeys = [when for when in self._rekeys if now - when < _REKEY_SPAN] + [now]
             if len(self._rekeys) > _REKEYS:

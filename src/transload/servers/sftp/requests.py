@@ -134,7 +134,8 @@ class Requests:
         self._send(answers.handle(ident, handle))
 
     def _begin(self, path: bytes, flags: int) -> Incoming:
-        there = self._there(path)
+        anew = flags & (_CREATE | _TRUNCATE | _EXCLUDE | _APPEND) == _CREATE | _TRUNCATE
+        there = None if anew else self._there(path)
         if there is None and not flags & _CREATE:
             raise Missing(f"{spell(path)}: not there")
         if there is not None and flags & _CREATE and flags & _EXCLUDE:

@@ -31,7 +31,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         self.heard = loop.time()
         self._loop, self._over = loop, over
         self.requests = Requests(visit, loop, pool, self._send, self._hold, self._go_on)
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self._got = self._need = 0
         self._out: list[bytes] = []
         self._flushing = self._acting = False
@@ -51,11 +51,11 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         """SFTP, and nothing else: no shell, no command, no terminal, for those are refused unless said otherwise."""
         return subsystem == "sftp"
 
-    def data_received(self, data: bytes, datatype: int | None) -> None:  # noqa: ARG002 - a client has one stream only
+    def data_received(self, data: bytes | memoryview, datatype: int | None) -> None:  # noqa: ARG002 - a client has one stream only
         """Some bytes came; whole requests in them are acted on, unless the client has to wait."""
         self.heard = self._loop.time()
         if not self._held and not self.waits:
-            self._take(data)
+            self._take(bytes(data))
             return
         self._held.append(data)
         self._got += len(data)
@@ -103,7 +103,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
 
     def _take_held(self) -> None:
         if self._got >= self._need and self._held and not self.waits:
-            data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            data = b"".join(self._held)
             self._held.clear()
             self._take(data)
 

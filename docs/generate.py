@@ -25,9 +25,17 @@ TABLES = (
     ("[transload]", "Settings", "Where things lie, and how the program behaves as a whole."),
     ("spool, in [transload]", "SpoolSettings", ""),
     ("log, in [transload]", "LogSettings", ""),
+    ("[servers]", "Servers", "Our own servers."),
+    ("[servers.ftp]", "FtpServer", "FTP, and FTPS explicit and implicit."),
+    ("[servers.sftp]", "SftpServer", "SFTP."),
+    ("bans, in [servers]", "Bans", ""),
+    ("[users.NAME]", "User", ""),
+    ("limits, in [users.NAME]", "Limits", ""),
     ("[[routes]]", "Route", ""),
     ("from, in [[routes]]", "From", ""),
     ("to, in [[routes]]", "To", ""),
+    ("on_received, in [[routes]]", "Hook", ""),
+    ("arrival, in [[routes]] and [users.NAME]", "Arriving", ""),
     ("after, in [[routes]]", "Move", ""),
     ("backoff, in [[routes]]", "Backoff", ""),
     ("batch, in [[routes]]", "Batch", ""),
@@ -128,7 +136,7 @@ def commands() -> str:
     """The reference of the commands: what --help says of each."""
     text = ["# Every command\n\nGenerated from `--help` by `make docs`.\n", _told("transload")]
     for name in _listed("transload"):
-        below = list(_listed("transload", name)) if name == "db" else []
+        below = list(_listed("transload", name)) if name in ("user", "ban", "db") else []
         text.append(_told("transload", name))
         text += [_told("transload", name, part) for part in below]
     return "\n".join(text)

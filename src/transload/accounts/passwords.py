@@ -10,7 +10,7 @@ import unicodedata
 from collections import OrderedDict
 from functools import cache
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from transload.errors import ConfigError
@@ -21,14 +21,28 @@ LONGEST = 1024
 _REMEMBERED = 1024
 
 
-def hashed(password: str) -> str:
-    """The argon2id hash to keep; ConfigError when it is empty or longer than 1,024 bytes."""
-    raw = _raw(password)
+def check(password: object) -> bytes:
+    """The password as it is hashed; ConfigError when it is empty or longer than 1,024 bytes."""
+    raw = _raw(password) if isinstance(password, str) else b""
     if not raw:
-        raise ConfigError("a password must not be empty")
+        raise ConfigError("password: must not be empty")
     if len(raw) > LONGEST:
-        raise ConfigError(f"a password may have {LONGEST:,} bytes")
-    return _ARGON.hash(raw)
+        raise ConfigError(f"password: may have {LONGEST:,} bytes")
+    return raw
+
+
+def hashed(password: str) -> str:
+    """The argon2id hash to keep; ConfigError when the password is empty or longer than 1,024 bytes."""
+    return _ARGON.hash(check(password))
+
+
+def imported(kept: str) -> str:
+    """A hash that another program has made; ConfigError when it is no argon2 hash."""
+    try:
+        extract_parameters(kept)
+    except InvalidHashError:
+        raise ConfigError("password_hash: is no argon2 hash such as $argon2id$v=19$m=...") from None
+    return kept
 
 
 def outdated(kept: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
@@ -55,9 +55,12 @@ class Settings(TypedDict, total=False):
 class Users:
     """The users of a server. What is changed here is felt by their sessions within five seconds. For any thread."""
 
-    def __init__(self, people: People, base: Path, data: Path | None = None) -> None:
-        """Those kept in `people`; homes are in `base` unless absolute, and show nothing else of `data`."""
-        self._people, self._base, self._data = people, base, data
+    def __init__(self, people: People, base: Path, data: Path | None = None, *, check: Callable[[Account], object] = repr) -> None:
+        """Those kept in `people`; homes are in `base` unless absolute, and show nothing else of `data`.
+
+        `check` may raise ConfigError for an account that is not to be.
+        """
+        self._people, self._base, self._data, self._check = people, base, data, check
 
     def add(self, name: str, **settings: Unpack[Settings]) -> Account:
         """A new user. Without a password, key or certificate it exists, but cannot log in.
@@ -89,6 +92,13 @@ class Users:
             except Conflict:
                 continue  # somebody else has changed it just now: the same change to what it is now
             return account
+
+    def put(self, accounts: Sequence[Account], *, replace: bool = False) -> None:
+        """Keep what `made` has made: all or none; with `replace` also in the place of those there are. ConfigError names them else."""
+        try:
+            self._people.put(*accounts, seen=None if replace else {})
+        except Conflict as error:
+            raise ConfigError(f"there are users of these names already: {error}") from None
 
     def passwd(self, name: str, password: str) -> None:
         """Give a user another password; sessions that came in by the old one end."""
@@ -127,16 +137,18 @@ class Users:
             if key in told:
                 after[key] = told[key]
         if "password" in told:
-            after["password"] = None if told["password"] is None else _named("password", hashed, told["password"])
+            after["password"] = None if told["password"] is None else hashed(told["password"])
         if "keys" in told:
-            after["keys"] = tuple(dict.fromkeys(_named("keys", parse, key) for key in told["keys"]))
+            after["keys"] = tuple(dict.fromkeys(_key(key) for key in told["keys"]))
         if "home" in told:
             after["home"] = home_of(after["name"], told["home"], self._base, self._data)
         rights: Rights = before.get("rights") or Rights()
         after["rights"] = rights_of(told.get("permissions", rights.letters), told.get("folders", rights.folders))
         limits = {key: value for key, value in told.items() if key in Limits.model_fields}
         after["limits"] = limits_of(before.get("limits") or Limits(), limits)
-        return _checked(Account, after)
+        account = _checked(Account, after)
+        self._check(account)
+        return account
 
 
 def rights_of(letters: str, folders: Mapping[str, str]) -> Rights:
@@ -154,20 +166,21 @@ def limits_of(before: Limits, told: Mapping[str, Any]) -> Limits:
     """These limits with what is told; None takes one away. ConfigError names what is wrong."""
     after = {key: getattr(before, key) for key in before.model_fields_set}
     for key, value in told.items():
-        if value is None:
+        one = value if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+        if one is None or one == ():
             after.pop(key, None)
         else:
-            after[key] = value if isinstance(value, str | int) or not isinstance(value, Iterable) else tuple(value)
+            after[key] = one
     return _checked(Limits, after)
 
 
-def _named(key: str, made: Any, told: Any) -> Any:
-    if not isinstance(told, str):
-        raise ConfigError(f"{key}: wants a text")
+def _key(line: object) -> str:
+    if not isinstance(line, str):
+        raise ConfigError("keys: wants public SSH keys, as in authorized_keys")
     try:
-        return made(told)
+        return parse(line)
     except ConfigError as error:
-        raise ConfigError(f"{key}: {error}") from None
+        raise ConfigError(f"keys: {error}") from None
 
 
 def _checked(model: type[M], values: Mapping[str, Any]) -> M:
@@ -188,9 +201,12 @@ def fault_lines(error: ValidationError) -> list[str]:
 
 def _worded(each: Any) -> str:
     inner = each.get("ctx", {}).get("error")
-    return _WORDS.get(each["loc"][0]) or (str(inner) if inner else each["msg"].replace("Input should be", "wants"))
+    return (
+        _WORDS.get(each["loc"][0]) or _KINDS.get(each["type"]) or (str(inner) if inner else each["msg"].replace("Input should be", "wants"))
+    )
 
 
+_KINDS = {"int_parsing": "wants a whole number", "int_from_float": "wants a whole number"}
 _NAME = "wants at most 64 letters, digits, _, . and -, the first a letter or digit"
 _WORDS = {
     "name": _NAME,

@@ -1,0 +1,114 @@
+"""What the commands about users share: their options, the users themselves, keys and passwords from where they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transload.cli.base import load, reading, warn, writing
+from transload.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transload.accounts import Account
+    from transload.accounts.users import Users
+    from transload.config import Config
+    from transload.ledger import Ledger
+
+UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user: letters, digits, _, . and -.")]
+Keys = Annotated[list[str] | None, typer.Option("--key", metavar="FILE", help="A file of public SSH keys, - for stdin; may be repeated.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")]
+Certificate = Annotated[str | None, typer.Option(metavar="NAME", help="The common name of a client certificate that is a login.")]
+Methods = Annotated[str | None, typer.Option(metavar="any|key+password", help="Whether one proof is enough, or both are wanted.")]
+Home = Annotated[str | None, typer.Option(metavar="DIR", help="Its folder; below inbox/ in the data folder unless absolute.")]
+Letters = Annotated[
+    str | None, typer.Option(metavar="LETTERS", help="What it may do [elradfmw]; transload user grant --help has the letters.")
+]
+Quota = Annotated[str | None, typer.Option(metavar="SIZE", help="Bytes that may lie in the home: 2GB.")]
+QuotaFiles = Annotated[str | None, typer.Option(metavar="N", help="Files that may lie in the home.")]
+UploadRate = Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions: 5MB/s.")]
+DownloadRate = Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions.")]
+ConnectionUp = Annotated[str | None, typer.Option("--connection-upload-rate", metavar="RATE", help="For each session.")]
+ConnectionDown = Annotated[str | None, typer.Option("--connection-download-rate", metavar="RATE", help="For each session.")]
+SessionCount = Annotated[str | None, typer.Option("--sessions", metavar="N", help="Sessions at once.")]
+Protocols = Annotated[list[str] | None, typer.Option("--protocol", metavar="ftp|ftps|sftp", help="The only ways in; may be repeated.")]
+Addresses = Annotated[list[str] | None, typer.Option("--address", metavar="NETWORK", help="The only networks; may be repeated.")]
+Hours = Annotated[str | None, typer.Option(metavar="HH:MM-HH:MM", help="The only hours, in UTC.")]
+Expires = Annotated[str | None, typer.Option(metavar="TIME", help="Until when: 2026-12-31, 2026-12-31T18:00Z.")]
+Match = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="The only names that may be uploaded; may be repeated.")]
+Smallest = Annotated[str | None, typer.Option("--min-size", metavar="SIZE", help="Smaller uploads are refused.")]
+Largest = Annotated[str | None, typer.Option("--max-size", metavar="SIZE", help="Larger uploads are refused.")]
+
+
+@contextmanager
+def at_users(config: Path | None, name: str | None = None) -> Iterator[tuple[Ledger, Users]]:
+    """The ledger, and the users in it, to change `name`; ConfigError when the config declares that one."""
+    loaded = load(config, secrets=False)
+    refuse_declared(loaded, name)
+    with writing(loaded) as ledger:
+        yield ledger, _users(loaded, ledger)
+
+
+@contextmanager
+def reading_users(config: Path | None) -> Iterator[Users]:
+    """The users for a command that only reads; the ledger is not made for that."""
+    from transload.accounts.file import FilePeople
+    from transload.accounts.users import Users
+
+    loaded = load(config, secrets=False)
+    with reading(loaded) as ledger:
+        yield _users(loaded, ledger) if ledger else Users(FilePeople(), loaded.data)
+
+
+def _users(loaded: Config, ledger: Ledger) -> Users:
+    from transload.accounts.users import Users
+    from transload.servers.sound import check_account
+
+    return Users(ledger.people, loaded.data / "inbox", loaded.data, check=check_account)
+
+
+def refuse_declared(loaded: Config, name: str | None) -> None:
+    """Raise ConfigError when the config declares that user: it would be as it says there at the next start."""
+    if name is not None and name in loaded.users:
+        raise ConfigError(f"{name}: is declared in {loaded.file}: change [users.{name}] there")
+
+
+def keys_in(files: Sequence[str]) -> list[str]:
+    """The keys of these files, - being stdin; ConfigError names the file and its line."""
+    from transload.accounts.keys import parse_all
+
+    found: list[str] = []
+    for file in files:
+        try:
+            found += parse_all(sys.stdin.read() if file == "-" else Path(file).read_text())
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
+    return found
+
+
+def asked(name: str, *, stdin: bool) -> str:
+    """A new password, from stdin, or asked for twice on a terminal."""
+    if stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigError("passwd: here is no terminal to ask at: give the password on stdin, with --password-stdin")
+    import getpass
+
+    first = getpass.getpass(f"New password of {name}: ")
+    if getpass.getpass("Again: ") != first:
+        raise ConfigError("passwd: the two are not the same; nothing was changed")
+    return first
+
+
+def say_lack(account: Account) -> None:
+    """Tell when nobody can log in as this user, and what to do about it."""
+    if account.methods == "key+password" and not (account.password and (account.keys or account.certificate)):
+        warn(f"{account.name}: cannot log in yet, it wants both a key and a password: transload user key, transload user passwd")
+    elif not (account.password or account.keys or account.certificate):
+        warn(f"{account.name}: cannot log in yet: transload user passwd {account.name}, or transload user key {account.name} FILE")

@@ -17,7 +17,7 @@ from transload.errors import ConfigError, TransloadError
 from transload.intake import Intake
 from transload.keeper import Keeper
 from transload.ledger import Ledger, now
-from transload.protocols import Arrived
+from transload.protocols import SERVER, Arrived
 from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
@@ -168,6 +168,10 @@ class Transload:
     def _workplace(self, worker: str, *, once: bool) -> Workplace:
         spool, ledger, config = self.spool, self.ledger, self.config
         beside = hooks_of(config)
+        if any(route.source.server for route in config.routes):
+            from transload.servers.landing.settling import HomesPlace
+
+            beside[SERVER] = HomesPlace.of(ledger, config.data / "inbox")
         return Workplace(
             config=config,
             ledger=ledger,

@@ -257,8 +257,8 @@ once a route made an arrival of it, else `reason` says why none did yet, and `ju
 
 is_here = uploads.c.state == literal_column("'here'")
 Index("uploads_here", uploads.c.user, uploads.c.path, unique=True, sqlite_where=is_here, postgresql_where=is_here)
-_untaken = text("state = 'here' and not taken")
-Index("uploads_untaken", uploads.c.sha256, sqlite_where=_untaken, postgresql_where=_untaken)
+is_untaken = text("state = 'here' and not taken")
+Index("uploads_untaken", uploads.c.sha256, sqlite_where=is_untaken, postgresql_where=is_untaken)
 
 users = Table(
     "users",

@@ -113,6 +113,11 @@ class Uploads:
         with self._db.write() as connection:
             each(connection, GONE, [(reason, at, one) for one in ids])
 
+    def moved(self, number: int, path: Name) -> None:
+        """This file is there now."""
+        with self._db.write() as connection:
+            rows(connection, "update uploads set path = ?, text = ?, updated = ? where id = ?", path.raw, path.text, now(), number)
+
     def untaken(self) -> int:
         """How many files are in homes that no route took."""
         with self._db.read() as connection:

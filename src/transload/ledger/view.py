@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, case, func, literal, or_, select
 
 from transload.ledger.database import Database, now
-from transload.ledger.schema import arrivals, claims, deliveries, events, has_failed, known, still_open, unsettled
+from transload.ledger.schema import arrivals, claims, deliveries, events, has_failed, is_untaken, known, still_open, unsettled, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +210,13 @@ class View:
             }
 
     def unneeded(self, hashes: Sequence[str], before: int) -> set[str]:
-        """Those of `hashes` that no open arrival needs and none has touched since `before`."""
+        """Those of `hashes` that no open arrival needs, none has touched since `before`, and no upload that no route took yet."""
         open_ = arrivals.c.state.in_(("received", "ready")) | arrivals.c.settle.in_(("owed", "begun"))
         owing = select(deliveries.c.id).where(deliveries.c.arrival == arrivals.c.id, deliveries.c.state.in_(("owed", "staged"))).exists()
         needed = select(arrivals.c.sha256).where(arrivals.c.sha256.in_(hashes), or_(open_, owing, arrivals.c.updated >= before))
+        waiting = select(uploads.c.sha256).where(uploads.c.sha256.in_(hashes), is_untaken)
         with self._db.read() as connection:
-            return set(hashes) - set(connection.execute(needed).scalars())
+            return set(hashes) - set(connection.execute(needed).scalars()) - set(connection.execute(waiting).scalars())
 
     def remembered(self, route: str, source: str) -> int:
         """How many paths of a source are known."""

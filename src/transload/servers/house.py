@@ -29,11 +29,12 @@ class House:
         self._config, self._ledger = config, ledger
         self._declare(config)
         self._paces = Paces(config.servers.upload_rate, config.servers.download_rate)
-        self._landing = LedgerLanding(config, ledger, spool, node, wake)
+        homes = Homes(config.data / "inbox")
+        self._landing = LedgerLanding(config, ledger, spool, node, wake, homes)
         self._gate = Gate(
             ledger.people,
             ledger.bans,
-            Stays(Homes(config.data / "inbox"), self._landing, self._paces),
+            Stays(homes, self._landing, self._paces),
             doors=doors(config.servers),
             temper=temper(config.servers.bans),
         )
@@ -63,6 +64,7 @@ class House:
             self._doors.change(old.servers)
             raise
         self._gate.change(doors(config.servers), temper(config.servers.bans))
+        self._paces.change(config.servers.upload_rate, config.servers.download_rate)
         self._landing.change(config)
         self._config = config
 

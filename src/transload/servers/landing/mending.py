@@ -85,7 +85,7 @@ class Mending:
         return True
 
     def _restore(self, home: Home, path: Name, row: Row, there: os.stat_result | None) -> None:
-        _make_way(home, path)
+        make_way(home, path)
         placing = Placing(home, path, self._spool.token)
         placing.prepare(self._spool.path(row.sha256), row.modified)
         with home.changing():
@@ -160,7 +160,7 @@ def _hash(home: Home, path: Name) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make_way(home: Home, path: Name) -> None:
+def make_way(home: Home, path: Name) -> None:
     """The folders in which `path` lies."""
     at = b""
     for part in path.folder.split(b"/") if path.folder else ():

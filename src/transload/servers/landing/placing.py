@@ -109,13 +109,18 @@ def free_name(folder: int, path: Name) -> Name:
     raise AssertionError
 
 
-def set_aside(folder: int, path: Name, aside: Name) -> Name:
-    """Give the file `path` the name `aside`, or another free one; until the new file takes its name it has both. Gives the name."""
+def set_aside(folder: int, path: Name, aside: Name) -> Name | None:
+    """Give the file `path` the name `aside`, or another free one; until the new file takes its name it has both. Gives the name.
+
+    None: there is no such file any more.
+    """
     while True:
         try:
             os.link(path.base, aside.base, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
             aside = free_name(folder, path)
+        except FileNotFoundError:
+            return None
         except PermissionError:  # a file system without links
             disk.rename_new(path.base, aside.base, folder, folder)
             return aside

@@ -26,6 +26,7 @@ def written(page: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     for name in re.findall(r'\{ file = "(.*?)" \}', text):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("secret-of-a-page")
+        (folder / name).chmod(0o600)
     file = folder / "transload.toml"
     file.write_text(text)
     needed = re.findall(r'\{ env = "(\w+)" \}', text)

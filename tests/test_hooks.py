@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from transload import Config, ConfigError, Transload, on_received
 from transload.remotes.hook import forget
 
 SECRET = "a-secret-canary-4711"
+DOCS = Path(__file__).parent.parent / "docs" / "hooks.md"
 
 
 @pytest.fixture
@@ -318,6 +320,20 @@ def test_a_url_gets_signed_json(yard, receiver, monkeypatch):
     assert abs(time.time() - int(at)) < 300
     assert hmac.new(SECRET.encode(), at.encode() + b"." + body, "sha256").hexdigest() == headers["X-Transload-Signature"]
     assert "delivered" == it.hand.row("a.csv").state
+
+
+def test_what_the_docs_tell_receivers_to_do_tells_our_calls_from_others(yard, receiver, monkeypatch):
+    told: dict = {}
+    exec(re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[1], told)
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    it = yard(f'on_received = {{ url = "{receiver.url}", secret = {{ env = "HOOK_SECRET" }} }}')
+    it.put("a.csv")
+    it.hand.go()
+    ((_, headers, body),) = receiver.got
+    assert told["is_ours"](SECRET.encode(), headers, body)
+    assert not told["is_ours"](b"another", headers, body)
+    assert not told["is_ours"](SECRET.encode(), headers, body + b" ")
+    assert not told["is_ours"](SECRET.encode(), headers | {"X-Transload-Timestamp": str(int(time.time()) - 1)}, body)
 
 
 def test_a_url_that_says_no_or_leads_elsewhere_is_asked_again_and_parked(yard, receiver):

@@ -13,7 +13,7 @@ import pytest
 from tests import mounted
 from tests.servers.staying import LANDINGS, Inn, get, names, put, remove, rename
 from transload.errors import Conflict, Denied, Full, Missing, TransloadError
-from transload.servers.base import KEPT
+from transload.servers.base import KEPT, RESERVED
 from transload.servers.home import Homes
 
 MIB = 1 << 20
@@ -28,9 +28,10 @@ def inn(request, tmp_path):
 
 
 def on_disk(home):
-    """The bytes and files in a home, kept parts too."""
-    found = [one.stat() for one in Path(os.fsdecode(home.root)).rglob("*") if one.is_file()]
-    return sum(one.st_size for one in found), len(found)
+    """The bytes and files in a home: all that its user can see or resume."""
+    found = [one for one in Path(os.fsdecode(home.root)).rglob("*") if one.is_file()]
+    sizes = [one.stat().st_size for one in found if not (name := os.fsencode(one.name)).startswith(RESERVED) or name.startswith(KEPT)]
+    return sum(sizes), len(sizes)
 
 
 def until_full(visit, path, block=BLOCK):

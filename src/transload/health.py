@@ -55,6 +55,8 @@ class Health:
     away: Sequence[Trip]
     free: int
     min_free: int
+    untaken: int = 0
+    """How many files lie in homes that no route took."""
 
     @property
     def oldest(self) -> int | None:
@@ -85,7 +87,7 @@ def health(config: Config, ledger: Ledger | None) -> Health:
     workers = [(worker, not ledger.presence.is_dead(worker)) for worker in ledger.fleet.workers()]
     places = {SERVER, *config.remotes, *(to.remote for route in config.routes for to in route.destinations)}
     away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in places]
-    return Health(routes, workers, away, free, min_free)
+    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken())
 
 
 def _route(route: Route, row: PassRow | None, files: Mapping[str, int], trouble: Trouble, oldest: int | None) -> RouteHealth:

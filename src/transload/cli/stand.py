@@ -66,6 +66,7 @@ def _status(found: Health, faults: list[str]) -> dict[str, Any]:
         "away": [
             {"remote": one.name, "reason": one.reason, "since": moment(one.since), "next_try": moment(one.next_try)} for one in found.away
         ],
+        "untaken": found.untaken,
         "disk": {"free": found.free, "min_free": found.min_free},
         "oldest_undelivered": moment(found.oldest),
     }
@@ -100,6 +101,8 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         say("no process is at work on this ledger (transload up, transload run)")
     for trip in found.away:
         say(f"{trip.name}: away since {clock(trip.since)}, tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}")
+    if found.untaken:
+        say(f"{counted(found.untaken, 'upload')} that no route took: transload explain server:USER/PATH tells why")
     say(f"{show_size(found.free)} free on the disk of the spool, {show_size(found.min_free)} are to stay free")
     for fault in faults:
         warn(fault)

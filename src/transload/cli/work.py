@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transload.summary import RouteSummary, Summary
 
 _SHOWN = 20
+_HOOKED = "its hook"
 _PARTS = ("servers", "worker")
 
 
@@ -165,10 +166,13 @@ def _note(summary: Summary) -> None:
 
 
 def _show(summary: Summary, config: Config) -> None:
+    from transload.workplace import hooks_of
+
+    hooks = hooks_of(config)
     for route in summary.routes:
         say(_line(route))
-        for to in config.route(route.route).to:
-            say(f"  {to.id}: {config.remotes[to.remote].where()}")
+        for to in config.route(route.route).destinations:
+            say(f"  {_HOOKED if to.remote in hooks else to.id}: {(hooks.get(to.remote) or config.remotes[to.remote]).where()}")
         for one in route.failures[:_SHOWN]:
             warn(f"{route.route}: {one['path'] or 'the source'}: {one['reason']}")
         if len(route.failures) > _SHOWN:
@@ -178,6 +182,7 @@ def _show(summary: Summary, config: Config) -> None:
 
 def _line(route: RouteSummary) -> str:
     fetched = f"{route.fetched:,} fetched ({show_size(route.bytes)})"
-    counts = [f"{counted(route.seen, 'file')} seen", fetched, f"{route.delivered:,} delivered to {', '.join(route.destinations)}"]
+    to = ", ".join(_HOOKED if one == "@hook" else one for one in route.destinations)
+    counts = [f"{counted(route.seen, 'file')} seen", fetched, f"{route.delivered:,} delivered to {to}"]
     counts += [f"{count:,} {word}" for word in ("skipped", "held", "quarantined", "failed") if (count := getattr(route, word))]
     return f"{route.route}: " + ", ".join(counts)

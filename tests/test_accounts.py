@@ -164,7 +164,7 @@ def test_a_user_is_added_changed_and_removed(users, tmp_path):
         ("a", {"expires": "soon"}, "expires: wants a time such as 2026-12-31"),
         ("a", {"protocols": ["scp"]}, "protocols.0: wants 'ftp', 'ftps' or 'sftp'"),
         ("a", {"keys": ["rubbish"]}, "keys: is no public SSH key"),
-        ("a", {"password": ""}, "password: a password must not be empty"),
+        ("a", {"password": ""}, "password: must not be empty"),
         ("a", {"methods": "none"}, "methods: wants 'any' or 'key\\+password'"),
         ("a", {"qouta": 5}, "qouta: there is no such setting of a user"),
     ],

@@ -129,7 +129,7 @@ class Users:
 
     def _with(self, before: dict[str, Any], settings: Mapping[str, Any]) -> Account:
         told = dict(settings)
-        after = dict(before)
+        after = before | {"declared": False}  # what is changed by hand is no longer the config's
         unknown = told.keys() - Settings.__annotations__.keys()
         if unknown:
             raise ConfigError(f"{min(unknown)}: there is no such setting of a user")

@@ -43,7 +43,8 @@ def ls(
 ) -> int:
     """List who is banned, the newest first.
 
-    Addresses, and users at one address. [servers.bans] in the config says after how many wrong logins, for how long, and which networks never are.
+    Addresses, and users at one address. [servers.bans] in the config says after how many wrong logins, for how long, and which
+    networks never are.
     """
     now = time.time_ns() // 1000
     with reading(load(config, secrets=False)) as ledger:

@@ -15,6 +15,7 @@ from transload.errors import ConfigError
 
 if TYPE_CHECKING:
     from transload.accounts import Account
+    from transload.accounts.people import People
     from transload.accounts.users import Users
     from transload.config import Config
     from transload.ledger import Ledger
@@ -50,25 +51,24 @@ def at_users(config: Path | None, name: str | None = None) -> Iterator[tuple[Led
     loaded = load(config, secrets=False)
     refuse_declared(loaded, name)
     with writing(loaded) as ledger:
-        yield ledger, _users(loaded, ledger)
+        yield ledger, _users(loaded, ledger.people)
 
 
 @contextmanager
 def reading_users(config: Path | None) -> Iterator[Users]:
     """The users for a command that only reads; the ledger is not made for that."""
     from transload.accounts.file import FilePeople
-    from transload.accounts.users import Users
 
     loaded = load(config, secrets=False)
     with reading(loaded) as ledger:
-        yield _users(loaded, ledger) if ledger else Users(FilePeople(), loaded.data)
+        yield _users(loaded, ledger.people if ledger else FilePeople())
 
 
-def _users(loaded: Config, ledger: Ledger) -> Users:
+def _users(loaded: Config, people: People) -> Users:
     from transload.accounts.users import Users
     from transload.servers.sound import check_account
 
-    return Users(ledger.people, loaded.data / "inbox", loaded.data, check=check_account)
+    return Users(people, loaded.data / "inbox", loaded.data, check=check_account)
 
 
 def refuse_declared(loaded: Config, name: str | None) -> None:

@@ -92,8 +92,8 @@ def import_(
 ) -> int:
     """Make many users from a file, all or none.
 
-    Every fault is named with its line. A CSV begins with a line of heads: `name`, and any of password, password_hash (argon2), keys, certificate, methods, home,
-    permissions, folders, enabled, quota, quota_files, upload_rate, download_rate, connection_upload_rate,
+    Every fault is named with its line. A CSV begins with a line of heads: `name`, and any of password, password_hash (argon2),
+    keys, certificate, methods, home, permissions, folders, enabled, quota, quota_files, upload_rate, download_rate, connection_upload_rate,
     connection_download_rate, sessions, protocols, addresses, hours, expires, match, min_size, max_size. What is empty is not
     said. Several keys, patterns or folders in one cell are parted by semicolons, networks and protocols by spaces.
     """

@@ -113,9 +113,8 @@ def _toml(path: Path, text: str) -> Iterator[Line]:
         told = dict(table)
         limits = told.pop("limits", {})
         told |= limits if isinstance(limits, dict) else {"limits": limits}
-        yield Line(
-            line, name, told, {place[-1]: each for place, each in at.items() if place[:2] == ("users", name) and len(place) in (3, 4)}
-        )
+        near = {str(place[-1]): each for place, each in at.items() if place[:2] == ("users", name) and len(place) in (3, 4)}
+        yield Line(line, name, told, near)
 
 
 def _faults(one: Line, users: Users) -> Iterator[tuple[int, str]]:

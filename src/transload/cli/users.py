@@ -139,7 +139,8 @@ def passwd(
 ) -> int:
     """Give a user another password.
 
-    It is asked for on a terminal, or read from stdin; never from the command line, which others can see. Sessions that came in by the old one end within five seconds.
+    It is asked for on a terminal, or read from stdin; never from the command line, which others can see. Sessions that came in
+    by the old one end within five seconds.
     """
     with at_users(config, name) as (ledger, users):
         users.get(name)

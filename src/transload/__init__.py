@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from transload.protocols import Arrived
     from transload.remotes.hook import on_received
+    from transload.servers.library import FTPServer, SFTPServer
     from transload.summary import Summary
 
 __all__ = [
@@ -41,12 +42,14 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Denied",
+    "FTPServer",
     "Full",
     "LedgerAway",
     "Missing",
     "Permanent",
     "Refused",
     "Rejected",
+    "SFTPServer",
     "Summary",
     "Transient",
     "Transload",
@@ -59,6 +62,8 @@ _HOMES = {
     "Arrived": "transload.protocols",
     "Client": "transload.client",
     "Config": "transload.config",
+    "FTPServer": "transload.servers.library",
+    "SFTPServer": "transload.servers.library",
     "Summary": "transload.summary",
     "Transload": "transload.app",
     "connect": "transload.client",

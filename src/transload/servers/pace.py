@@ -12,6 +12,8 @@ from transload.accounts import Limits
 _SPARE = 0.15
 """For how many seconds a rate that nobody used may be used later: a client that wakes late is not made slower for it."""
 
+_BOUNDLESS = 1e15
+
 Clock = Callable[[], float]
 
 
@@ -79,6 +81,15 @@ class Paces:
         self._lock = threading.Lock()
         self._all = tuple(None if rate is None else Bucket(rate, clock) for rate in (upload, download))
         self._users: weakref.WeakValueDictionary[tuple[str, str], Bucket] = weakref.WeakValueDictionary()
+
+    def change(self, upload: float | None, download: float | None) -> None:
+        """Other rates for all users together, felt at once by those who had one."""
+        now = []
+        for bucket, rate in zip(self._all, (upload, download), strict=True):
+            if bucket is not None:
+                bucket.rate = rate or _BOUNDLESS
+            now.append(bucket if bucket is not None or rate is None else Bucket(rate, self._clock))
+        self._all = tuple(now)
 
     def of(self, user: str, limits: Limits) -> tuple[Pace, Pace]:
         """For one more session of `user`: its upload and its download. A rate that has changed holds for the user's other sessions too."""

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import transload
+from transload.servers import calling
+
+WORD = "a good word"
+
+
+def until(true, seconds: float = 20.0) -> None:
+    """Wait until `true()`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
+def line(server: transload.SFTPServer | transload.FTPServer, user: str = "agent01", word: str = WORD, **settings) -> transload.Client:
+    """A client of that server."""
+    keys = server.root / ".transload" / "keys"
+    if isinstance(server, transload.SFTPServer):
+        return transload.connect(f"sftp://{user}@127.0.0.1:{server.port}", password=word, host_key=public(keys), **settings)
+    return transload.connect(f"ftpes://{user}@127.0.0.1:{server.port}", password=word, ca=keys / "server.crt", **settings)
+
+
+def public(keys: Path) -> str:
+    from transload.servers.keys import public_line
+
+    return public_line(keys / "host_ed25519")
+
+
+@pytest.fixture(params=[transload.FTPServer, transload.SFTPServer], ids=["ftp", "sftp"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    path = tmp_path / "report.csv"
+    path.write_bytes(os.urandom(300_000))
+    return path
+
+
+def test_a_server_is_begun_used_and_stopped_by_a_program_and_each_file_is_told_once(kind, tmp_path, local):
+    told: list[transload.Arrived] = []
+    with kind(root=tmp_path / "inbox", port=0, host="127.0.0.1") as server:
+        server.users.add("agent01", password=WORD, home="agent01", permissions="elradfmwMT", upload_rate="300MB/s")
+        server.on_received(told.append)
+        with line(server) as remote:
+            remote.put(local, "in/report.csv")
+            assert ["in/report.csv"] == [one.text for one in remote.list("in")]
+            assert 300_000 == remote.get("in/report.csv", tmp_path / "back.csv")
+        until(lambda: told)
+        assert 0 < server.port
+    assert 0 == server.port
+    assert [("in/report.csv", 300_000, "agent01", "127.0.0.1")] == [(one.name, one.size, one.user, one.client) for one in told]
+    assert local.read_bytes() == Path(told[0].path).read_bytes() == (tmp_path / "inbox/agent01/in/report.csv").read_bytes()
+    assert not [name for name in os.listdir(tmp_path / "inbox/agent01/in") if name != "report.csv"]
+
+
+def test_users_are_added_changed_and_removed_while_it_runs_and_are_kept(kind, tmp_path, local):
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        with pytest.raises(transload.Denied):
+            line(server).list()
+        server.users.add("agent01", password=WORD)
+        line(server).put(local, "a.csv")
+        server.users.change("agent01", permissions="el")
+        with line(server) as remote, pytest.raises(transload.TransloadError):
+            remote.put(local, "b.csv")
+        server.users.passwd("agent01", "another word")
+        with pytest.raises(transload.Denied):
+            line(server).list()
+        assert ["a.csv"] == [one.text for one in line(server, word="another word").list()]
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        assert ["agent01"] == [one.name for one in server.users.list()]
+        assert ["a.csv"] == [one.text for one in line(server, word="another word").list()]
+        server.users.remove("agent01")
+        with pytest.raises(transload.Denied):
+            line(server, word="another word").list()
+        assert (tmp_path / "inbox/agent01/a.csv").exists()
+    state = tmp_path / "inbox" / ".transload"
+    assert WORD not in (state / "users.json").read_text()
+    assert 0o600 == (state / "users.json").stat().st_mode & 0o777
+
+
+def test_several_run_in_one_program_and_those_of_one_folder_share_its_users(tmp_path, local):
+    came: dict[str, list[str]] = {"ftp": [], "sftp": [], "other": []}
+    one = transload.FTPServer(root=tmp_path / "inbox", host="127.0.0.1")
+    two = transload.SFTPServer(root=tmp_path / "inbox", host="127.0.0.1")
+    other = transload.SFTPServer(root=tmp_path / "elsewhere", host="127.0.0.1")
+    for server, name in ((one, "ftp"), (two, "sftp"), (other, "other")):
+        server.on_received(lambda file, name=name: came[name].append(file.name))
+    with one, two, other:
+        one.users.add("agent01", password=WORD)
+        other.users.add("agent02", password=WORD)
+        line(one).put(local, "by-ftp.csv")
+        line(two).put(local, "by-sftp.csv")
+        line(other, "agent02").put(local, "a.csv")
+        with pytest.raises(transload.Denied):
+            line(other, "agent01").list()
+        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(two).list())
+        one.stop()
+        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(two).list())
+        one.start()
+        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(one).list())
+    assert {"ftp": ["by-ftp.csv"], "sftp": ["by-sftp.csv"], "other": ["a.csv"]} == came
+
+
+def test_a_second_one_of_its_kind_in_a_folder_and_a_port_that_is_taken_are_refused_in_one_line(kind, tmp_path):
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        with pytest.raises(transload.ConfigError, match="already"):
+            kind(root=tmp_path / "inbox").start()
+        again = kind(root=tmp_path / "other", port=server.port, host="127.0.0.1")
+        with pytest.raises(transload.ConfigError, match="in use"):
+            again.start()
+        assert 0 == again.port
+    again.start()
+    again.stop()
+
+
+def test_what_cannot_be_a_setting_is_told(tmp_path, kind):
+    for settings in ({"colour": "red"}, {"idle": "soon"}, {"upload_rate": "fast"}, {"port": 70_000}):
+        with pytest.raises(transload.ConfigError) as told:
+            kind(root=tmp_path / "inbox", **settings)
+        assert 1 == len(str(told.value).splitlines())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(transload.ConfigError, match="cannot be made"):
+        kind(root=tmp_path / "file")
+
+
+def test_a_function_that_raises_is_called_again_and_holds_up_no_other(tmp_path, local, monkeypatch):
+    monkeypatch.setattr("transload.servers.library.AGAIN", (0.01, 0.01))
+    calls: list[str] = []
+    with transload.SFTPServer(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        server.users.add("agent01", password=WORD)
+
+        @server.on_received
+        def function(file: transload.Arrived) -> None:
+            calls.append(file.name)
+            if file.name == "bad.csv" or calls.count(file.name) == 1:
+                raise ValueError(file.name)
+
+        with line(server) as remote:
+            remote.put(local, "bad.csv")
+            remote.put(local, "good.csv")
+        until(lambda: 3 == calls.count("bad.csv") and 2 == calls.count("good.csv"))
+    assert 5 == len(calls)
+
+
+def test_a_slow_function_stalls_nobody_and_stop_waits_for_it(tmp_path, local):
+    go_on, done = threading.Event(), []
+    server = transload.SFTPServer(root=tmp_path / "inbox", host="127.0.0.1").start()
+    server.users.add("agent01", password=WORD)
+    server.on_received(lambda file: go_on.wait(30) and done.append(file.name))
+    with line(server) as remote:
+        for number in range(8):
+            remote.put(local, f"{number}.csv")
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    assert [] == done
+    go_on.set()
+    stopping.join(30)
+    assert [f"{number}.csv" for number in range(8)] == sorted(done)
+    server.wait()
+
+
+def test_calls_that_wait_to_be_tried_again_are_given_up_with_a_word_when_it_stops(tmp_path):
+    calls = calling.Calls(lambda _: 1 / 0, (60.0,))
+    arrived = transload.Arrived(1, "/x", "x", 1, "", "u", "c", "sftp", 0.0)
+    calls(arrived)
+    until(lambda: calls._due and calls._due[0][2] == 1)
+    calls.close()
+
+
+def test_wait_returns_when_it_is_stopped(tmp_path, kind):
+    server = kind(root=tmp_path / "inbox", host="127.0.0.1").start()
+    waiting = threading.Thread(target=server.wait)
+    waiting.start()
+    assert waiting.is_alive()
+    server.stop()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    server.stop()

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,6 +101,14 @@ class Ground:
         )
         assert fails == (done.returncode != 0), done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @staticmethod
+    def until(true: Callable[[], object], within: float = 20.0) -> None:
+        """Wait until `true` is."""
+        last = time.monotonic() + within
+        while not true():
+            assert time.monotonic() < last
+            time.sleep(0.01)
 
     def file(self, name: str, size: int = 1000) -> Path:
         """A file to be sent, of random bytes, outside the home."""

@@ -266,7 +266,7 @@ def test_a_folder_with_letters_of_its_own_cannot_be_moved_from_under_them(furnis
 
 
 def test_who_may_only_write_sees_nothing_but_what_it_has_just_brought(inn):
-    owner, drop = inn.visit(), inn.visit(letters="ew")
+    owner, drop = inn.visit("boss", home="ann"), inn.visit(letters="ew")
     put(owner, b"theirs")
     owner.make_folder(b"in")
     for path in (b"theirs", b"nope"):
@@ -286,6 +286,17 @@ def test_who_may_only_write_sees_nothing_but_what_it_has_just_brought(inn):
     assert 10**15 == owner.item(b"in/mine").modified
     with pytest.raises(Missing):
         inn.visit(letters="ew").item(b"in/mine")
+
+
+def test_a_time_may_be_set_by_another_session_of_who_has_uploaded_and_on_folders_by_who_may_make_them(inn):
+    first, second = inn.visit(letters="elwm"), inn.visit(letters="elwm")
+    put(first, b"a")
+    second.set_time(b"a", 10**15)
+    second.make_folder(b"in")
+    second.set_time(b"in", 10**15)
+    assert 10**15 == first.item(b"a").modified
+    with pytest.raises(Denied):
+        inn.visit(letters="elw").set_time(b"in", 0)
 
 
 def test_who_may_only_write_can_go_on_with_what_was_cut(inn):

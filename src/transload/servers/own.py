@@ -1,12 +1,15 @@
-"""An upload of the session's own."""
+"""An upload of the session's own, and what it has brought so far."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from transload.errors import TransloadError
 from transload.servers.base import Then, Upload
+
+_REMEMBERED = 4096
 
 
 class Own:
@@ -43,3 +46,26 @@ class Own:
             then(error)
 
         self._upload.finish(done, sure)
+
+
+class Mine:
+    """What was uploaded just now in one session, or by one user from one address, for clients use several at once. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[bytes, None] = {}
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._paths
+
+    def add(self, path: bytes) -> None:
+        """It is there."""
+        with self._lock:
+            self._paths[path] = None
+            if len(self._paths) > _REMEMBERED:
+                del self._paths[next(iter(self._paths))]
+
+    def discard(self, path: bytes) -> None:
+        """It is there no more."""
+        with self._lock:
+            self._paths.pop(path, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import weakref
 from collections.abc import Iterator
 
 from transload.accounts import Account, Limits
@@ -11,24 +13,23 @@ from transload.model import Name, spell
 from transload.patterns import PatternFault, Patterns
 from transload.servers.base import RESERVED, Item, Landing, Reading, Seat, Sending, Then, Upload, Visit
 from transload.servers.home import Home, Homes
-from transload.servers.own import Own
+from transload.servers.own import Mine, Own
 from transload.servers.pace import Paces
 from transload.servers.quota import Hold
 from transload.servers.telling import missing
 
-_REMEMBERED = 4096
 _numbers = itertools.count()
 
 
 class Stay:
     """A `Visit` to a home. Whatever the protocol, this is where it is decided whether a user may."""
 
-    def __init__(self, seat: Seat, home: Home, landing: Landing, paces: Paces) -> None:
+    def __init__(self, seat: Seat, home: Home, landing: Landing, paces: Paces, mine: Mine) -> None:
         """For the session in `seat`, whose account may change while it lasts. With a quota, counts the home."""
         self.login, self.home = seat.login, home
         self._seat, self._landing, self._paces = seat, landing, paces
         self._number = next(_numbers)
-        self._own: dict[bytes, None] = {}
+        self._mine, self._own = mine, Mine()
         self._settle_in(seat.account)
         if _has_quota(self._limits):
             home.stock.look()
@@ -115,15 +116,14 @@ class Stay:
             if size is not None:
                 hold.fits(size)
             sending = Sending(self._known, self.login, self.home, name, offset, append, size, hold)
-            return Own(self._landing.upload(sending), lambda: self._uploaded(name.raw))
+            return Own(self._landing.upload(sending), lambda: self._has_brought(name.raw))
         except BaseException:
             hold.settle(0, 0)
             raise
 
-    def _uploaded(self, at: bytes) -> None:
-        self._own[at] = None
-        if len(self._own) > _REMEMBERED:
-            self._own.pop(next(iter(self._own)), None)
+    def _has_brought(self, at: bytes) -> None:
+        self._own.add(at)
+        self._mine.add(at)
 
     def rename(self, old: bytes, new: bytes, then: Then) -> None:
         source, target = self._named(old), self._new(new)
@@ -139,8 +139,8 @@ class Stay:
 
         def done(error: TransloadError | None) -> None:
             if error is None and source.raw in self._own:
-                self._own.pop(source.raw, None)
-                self._uploaded(target.raw)
+                self._own.discard(source.raw)
+                self._has_brought(target.raw)
             then(error)
 
         self._landing.rename(self.home, self.login, source, target, done)
@@ -157,7 +157,8 @@ class Stay:
         self._need("d", name.raw, "remove")
         if self.home.item(name.raw).folder:
             raise Conflict(f"{name}: it is a folder")
-        self._own.pop(name.raw, None)
+        self._own.discard(name.raw)
+        self._mine.discard(name.raw)
         self._landing.remove(self.home, name, then)
 
     def make_folder(self, path: bytes) -> None:
@@ -172,7 +173,7 @@ class Stay:
 
     def set_time(self, path: bytes, modified: int) -> None:
         at = self._there(path)
-        if at not in self._own:
+        if at not in self._mine and not (self._any("m", at) and self.home.item(at).folder):
             self._need("T", at, "set the time of")
         self.home.set_time(at, modified)
 
@@ -244,11 +245,18 @@ class Stays:
     def __init__(self, homes: Homes, landing: Landing, paces: Paces) -> None:
         """All three are shared by all servers of a process."""
         self._homes, self._landing, self._paces = homes, landing, paces
+        self._mine: weakref.WeakValueDictionary[tuple[str, str], Mine] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def __call__(self, seat: Seat) -> Visit:
         """The visit of the session in `seat`; raises what the disk does when its home cannot be reached or made."""
         account = seat.account
-        return Stay(seat, self._homes.of(account.name, account.home), self._landing, self._paces)
+        who = account.name, seat.login.address
+        with self._lock:
+            mine = self._mine.get(who)
+            if mine is None:
+                mine = self._mine[who] = Mine()
+        return Stay(seat, self._homes.of(account.name, account.home), self._landing, self._paces, mine)
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[Patterns | None, str]:

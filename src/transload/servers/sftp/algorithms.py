@@ -6,7 +6,7 @@ do: so a client that has AES-GCM is shown nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from asyncssh.kex import get_kex_algs
 
@@ -31,6 +31,8 @@ ENCRYPTION = (
     "aes256-ctr",
 )
 MAC = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+OLD_MAC = ("hmac-sha2-256", "hmac-sha2-512")
+"""For clients that have none of those: curl's library knows no other before 2023."""
 SIGNATURES = (
     "ssh-ed25519",
     "sk-ssh-ed25519@openssh.com",
@@ -44,17 +46,33 @@ SIGNATURES = (
 """Of users' keys."""
 
 
-def encryption(theirs: Sequence[bytes]) -> list[bytes]:
-    """What a client that can do `theirs` is offered."""
+class Offer(NamedTuple):
+    """What a client can do, as far as we choose by it."""
+
+    encryption: frozenset[bytes]
+    mac: frozenset[bytes]
+
+
+NO_OFFER = Offer(frozenset(), frozenset())
+
+
+def encryption(offer: Offer) -> list[bytes]:
+    """What such a client is offered."""
     ours = [one.encode() for one in ENCRYPTION]
-    fast = [one for one in ours if one in theirs and b"-gcm@" in one]
-    return fast or ours
+    return [one for one in ours if one in offer.encryption and b"-gcm@" in one] or ours
 
 
-def offered(kexinit: bytes) -> list[bytes]:
-    """The encryption that a client offers, from its SSH_MSG_KEXINIT; nothing where that is garbled, which asyncssh will say itself."""
-    at = 17
-    for _ in range(2):
-        at += 4 + int.from_bytes(kexinit[at : at + 4], "big")
-    size = int.from_bytes(kexinit[at : at + 4], "big")
-    return kexinit[at + 4 : at + 4 + size].split(b",")
+def mac(offer: Offer) -> list[bytes]:
+    """The same for MACs, which only those need that have no AES-GCM."""
+    ours = [one.encode() for one in MAC]
+    return ours if not offer.mac or offer.mac.intersection(ours) else [one.encode() for one in OLD_MAC]
+
+
+def offered(kexinit: bytes) -> Offer:
+    """What a client's SSH_MSG_KEXINIT offers; nothing where it is garbled, which asyncssh will say itself."""
+    at, lists = 17, []
+    for _ in range(6):
+        size = int.from_bytes(kexinit[at : at + 4], "big")
+        lists.append(frozenset(kexinit[at + 4 : at + 4 + size].split(b",")))
+        at += 4 + size
+    return Offer(lists[2], lists[4])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, cast
 
 import asyncssh
@@ -117,17 +116,17 @@ class Line(Quick):
     def _send_kexinit(self) -> None:
         """Offer our algorithms: the first time once the client has offered its own, for of what it can do we would choose the fastest."""
         if not self._session_id and self._wait_for_offer is None:
-            self._wait_for_offer = self._loop.call_later(_OFFER, self._offer, ())
+            self._wait_for_offer = self._loop.call_later(_OFFER, self._offer, algorithms.NO_OFFER)
         else:
             super()._send_kexinit()
 
-    def _offer(self, theirs: Sequence[bytes]) -> None:
+    def _offer(self, theirs: algorithms.Offer) -> None:
         if self._offered or self._transport is None:
             return
         self._offered = True
         if self._wait_for_offer is not None:
             self._wait_for_offer.cancel()
-        self._enc_algs = algorithms.encryption(theirs)
+        self._enc_algs, self._mac_algs = algorithms.encryption(theirs), algorithms.mac(theirs)
         super()._send_kexinit()
 
     def process_packet(self, pkttype: int, pktid: int, packet: Any) -> Any:

@@ -217,6 +217,7 @@ def ended(members: Sequence[Waiting]) -> None:
             member.end()
         except TransloadError as error:
             if isinstance(member, Whole):
+                member.inflow.sending.admit.settle(0, 0)
                 log.get("transload.landing").error("a file is not in its home yet", user=member.home.user, reason=str(error))
             else:
                 member.told(error)

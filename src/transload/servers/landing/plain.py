@@ -25,7 +25,7 @@ from transload.servers.base import RESERVED
 from transload.servers.landing.groups import Groups
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.kept import beside, forget
-from transload.servers.landing.members import Removal, Rename, Waiting, Whole, ended, rename_kept, what_is
+from transload.servers.landing.members import Removal, Rename, Waiting, Whole, rename_kept, what_is
 from transload.spool.collector import collect_parts
 from transload.spool.drafts import Draft
 from transload.spool.parts import Corner
@@ -166,17 +166,27 @@ class FolderLanding:
         """They have their names, for good; gives those that are about a name that another of them is about."""
         ready: list[Waiting] = []
         later: list[Waiting] = []
+        alone: list[Waiting] = []
         names: set[tuple[str, bytes]] = set()
         for one in members:
             if isinstance(one, Whole) and one.is_cut:
                 one.cut_off()
+            elif isinstance(one, _Rename) and one.folder:
+                alone.append(one)
             elif names & one.keys:
                 later.append(one)
             elif self._begun(one):
                 names |= one.keys
                 ready.append(one)
+        self._named(ready)
+        for one in alone:  # no file is on its way to its name while a folder gets another one
+            self._named([one] if self._begun(one) else [])
+        return later
+
+    def _named(self, members: Sequence[Waiting]) -> None:
+        """What was begun is ended and made durable; then all hear how that went."""
         crash.point("recv-placed")
-        ended(ready)
+        ready = [one for one in members if self._ended(one)]
         crash.point("recv-visible")
         error = self._settled(ready)
         for one in ready:
@@ -184,7 +194,14 @@ class FolderLanding:
             one.told(error)
             if error is None:
                 self._tell(one)
-        return later
+
+    def _ended(self, member: Waiting) -> bool:
+        try:
+            member.end()
+        except TransloadError as error:
+            _fail(member, error)
+            return False
+        return True
 
     def _begun(self, member: Waiting) -> bool:
         try:
@@ -193,10 +210,7 @@ class FolderLanding:
                 member.decide()
             member.begin()
         except TransloadError as error:
-            if isinstance(member, Whole):
-                member.failed(error)
-            else:
-                member.told(error)
+            _fail(member, error)
             return False
         return True
 
@@ -267,11 +281,14 @@ class _Rename(Rename):
         return None
 
 
+def _fail(member: Waiting, error: TransloadError) -> None:
+    (member.failed if isinstance(member, Whole) else member.told)(error)
+
+
 def _contract(own: str | None) -> Arriving:
     contract = contract_of(None, own)
     if contract.complete in ("marker", "sidecar", "quiet"):
-        message = f'complete = "{contract.complete}" needs the ledger: use the program, or close, rename or rename-or-close'
-        raise ConfigError(message)
+        raise ConfigError(f'complete = "{contract.complete}" needs the ledger: use the program, or close, rename or rename-or-close')
     return contract
 
 

@@ -45,6 +45,10 @@ class Upload(Protocol):
     def size(self) -> int:
         """How many bytes are there, those of earlier tries among them."""
 
+    @property
+    def grace(self) -> float | None:
+        """For how many seconds to look for a client that died; None for as long as its line asks for."""
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append. Raises Full (quota, disk) or Refused (too large)."""
 

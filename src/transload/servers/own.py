@@ -32,6 +32,10 @@ class Own:
         return self._upload.size
 
     @property
+    def grace(self) -> float | None:
+        return self._upload.grace
+
+    @property
     def modified(self) -> int | None:
         return self._upload.modified
 

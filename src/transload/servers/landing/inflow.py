@@ -91,6 +91,11 @@ class Inflow:
         """How many bytes are there."""
         return self.draft.size
 
+    @property
+    def grace(self) -> float | None:
+        """For how many seconds to look for a client that died."""
+        return self.contract.grace
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises Full or Refused."""
         self.write_at(self.draft.size, data)

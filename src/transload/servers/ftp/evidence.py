@@ -1,0 +1,54 @@
+"""Whether a client is still there at the end of its upload: what tells a file that is whole from one whose client died.
+
+When a program is killed, the system ends all its connections at once; that of the data looks just like the end of a file.
+The control connection tells: it ends in the same moment, but the news may travel a little longer.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+_LEAST = 0.002
+_MOST = 5.0
+_NEAR = 0.002
+"""Seconds of a round trip up to which nothing gets lost on the way."""
+_REPEATED = 0.2
+"""Seconds after which the system repeats what got lost, at least."""
+_ESTABLISHED, _CLOSE_WAIT = 1, 8
+
+
+def round_trip(line: socket.socket) -> float:
+    """Seconds to the client and back."""
+    told = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+    smooth = int.from_bytes(told[68:72], sys.byteorder)
+    least = int.from_bytes(told[148:152], sys.byteorder) if len(told) >= 152 else smooth
+    # A client that has nothing to say acknowledges late, which looks like a long way.
+    return min(smooth, 4 * least or smooth) / 1e6
+
+
+def grace(line: socket.socket) -> float:
+    """For how long to look for a client that died: a few round trips, and on a long way one repetition."""
+    try:
+        trip = round_trip(line)
+    except OSError:
+        return _LEAST
+    if trip <= _NEAR:
+        return max(_LEAST, 3 * trip)
+    return min(_MOST, 4 * trip + _REPEATED)
+
+
+def there(line: socket.socket) -> bool:
+    """Whether the client still holds its end of this connection, as far as we know by now."""
+    try:
+        return line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+    except OSError:
+        return False
+
+
+def half_open(line: socket.socket) -> bool:
+    """Whether we can still send to the client."""
+    try:
+        return line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (_ESTABLISHED, _CLOSE_WAIT)
+    except OSError:
+        return False

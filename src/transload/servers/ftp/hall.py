@@ -1,0 +1,51 @@
+"""What all sessions of one FTP server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from transload import log
+from transload.config.server import FtpServer
+from transload.errors import TransloadError
+from transload.servers.base import Gate
+
+if TYPE_CHECKING:
+    from transload.servers.ftp.loop import Loop
+    from transload.servers.ftp.ports import Ports
+    from transload.servers.ftp.session import Session
+    from transload.servers.ftp.tls import Contexts
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Hall:
+    """Lives in the loop."""
+
+    settings: FtpServer
+    gate: Gate
+    loop: Loop
+    ports: Ports
+    contexts: Contexts | None
+    logins: Executor
+    work: Executor
+    """For what may take longer than the other sessions should wait."""
+    sessions: set[Session] = field(default_factory=set)
+
+    def aside(self, where: Executor, ask: Callable[[], T], answer: Callable[[T | TransloadError], None]) -> None:
+        """Do `ask` in a thread; its result, or its error, goes to `answer` in the loop."""
+
+        def asked() -> None:
+            try:
+                found: T | TransloadError = ask()
+            except TransloadError as error:
+                found = error
+            except Exception:  # noqa: BLE001 - the session must hear that it ended
+                log.get("transload.ftp").exception("a fault inside the FTP server")
+                found = TransloadError("a fault inside the server")
+            self.loop.call(answer, found)
+
+        where.submit(asked)

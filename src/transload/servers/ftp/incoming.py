@@ -1,0 +1,110 @@
+"""An upload: its bytes, the evidence that its client was there to the end, and the "yes" when it is true."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from transload.errors import Refused, TransloadError
+from transload.servers.base import Upload
+from transload.servers.ftp import answers, evidence
+from transload.servers.ftp.data import Transfer
+from transload.servers.ftp.wire import Broken, Hung
+
+if TYPE_CHECKING:
+    from transload.servers.ftp.session import Session
+
+_AT_ONCE = 4
+"""Blocks that one session may read before the others have their turn."""
+_LEAST_BLOCK = 4096
+_SLOW = 0.25
+
+
+class Incoming(Transfer):
+    """One upload. Lives in the loop; what makes it durable calls back from elsewhere."""
+
+    def __init__(self, session: Session, upload: Upload, yes: bytes) -> None:
+        """`yes` is what the client hears when it is true."""
+        super().__init__(session)
+        self._upload, self._yes = upload, yes
+        self._sure: Future[bool] = Future()
+        self._block = session.loop.block
+
+    def ready(self) -> None:
+        data, visit = self.data, self.session.visit
+        if data is None or visit is None or self.over or self.landing:
+            return
+        for _ in range(_AT_ONCE):
+            block = self._block
+            try:
+                count = data.wire.read_into(block)
+            except Hung:
+                self._ended(whole=False)
+                return
+            except Broken as error:
+                self.broken(error)
+                return
+            if count is None:
+                return
+            if not count:
+                self._ended(whole=True)
+                return
+            self.count += count
+            self.moved = time.monotonic()
+            try:
+                self._upload.write(block[:count])
+            except TransloadError as error:
+                self._refused(error)
+                return
+            seconds = visit.hold_in(count)
+            if seconds > 0:
+                if seconds > _SLOW and len(block) > _LEAST_BLOCK:
+                    self._block = block[: len(block) // 2]
+                self.hold(seconds)
+                return
+
+    def _refused(self, error: TransloadError) -> None:
+        if isinstance(error, Refused):
+            self._upload.discard()
+        else:
+            self._cut(str(error))
+        self.end(answers.told_of_bytes(error))
+
+    def _ended(self, *, whole: bool) -> None:
+        """The last byte is there. Making it durable begins at once, and is not done before the client was looked for."""
+        assert self.data is not None  # noqa: S101 - its bytes came by it
+        self.landing = True
+        self.data.close()
+        session = self.session
+        self._upload.finish(self._then, self._sure)
+        if whole:
+            seconds = self._upload.grace
+            session.loop.later(evidence.grace(session.wire.socket) if seconds is None else seconds, self._look)
+        else:
+            self._sure.set_result(False)
+
+    def _look(self) -> None:
+        if not self._sure.done():
+            self._sure.set_result(self.session.there)
+
+    def _then(self, error: TransloadError | None) -> None:
+        """In any thread."""
+        self.session.loop.call(self._answer, error)
+
+    def _answer(self, error: TransloadError | None) -> None:
+        self.landing = False
+        self.end(self._yes if error is None else answers.told_of_bytes(error))
+
+    def broken(self, error: Broken) -> None:
+        self.stop(b"426 The data connection broke: " + str(error).encode("utf-8", "replace"))
+
+    def drop(self, reason: str) -> None:
+        if not self.landing:
+            self._cut(reason)
+        elif not self._sure.done():
+            self._sure.set_result(False)
+
+    def _cut(self, reason: str) -> None:
+        # What is kept may have to go to another disk: that takes its time.
+        self.session.hall.work.submit(self._upload.cut, reason)

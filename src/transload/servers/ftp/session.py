@@ -1,0 +1,353 @@
+"""One client's control connection: its lines, one after the other, and our answers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, TypeVar
+
+from transload.errors import TransloadError
+from transload.servers.base import Visit
+from transload.servers.ftp import evidence
+from transload.servers.ftp.data import Data, Transfer
+from transload.servers.ftp.facts import FACTS
+from transload.servers.ftp.lines import Nonsense, next_line, parted
+from transload.servers.ftp.loop import READ, WRITE, Channel
+from transload.servers.ftp.ports import Awaiting, Calling
+from transload.servers.ftp.wire import Broken, Plain, Tls, Wire
+
+if TYPE_CHECKING:
+    from transload.servers.ftp.hall import Hall
+
+T = TypeVar("T")
+Do = Callable[["Session", bytes, bytes], None]
+_READ = 16384
+_LINES = 4096
+"""Lines that may wait, before the client has to wait with the next."""
+_UNREAD = 64 * 1024
+"""Bytes of answers that a client may leave unread before its next command is looked at."""
+_STRANGE = 10
+"""Commands that make no sense, before the login, until the line is cut."""
+
+
+class Session(Channel):
+    """A client. Lives in the loop; while it is `busy`, its further commands wait."""
+
+    def __init__(self, hall: Hall, line: socket.socket, address: str, do: Do, *, implicit: bool) -> None:
+        """At `address`; what it says is done by `do`."""
+        super().__init__(hall.loop)
+        self.hall, self.address, self._do = hall, address, do
+        self.visit: Visit | None = None
+        self.user = self.password = ""
+        self.certificate: str | None = None
+        self.since = self.heard = time.monotonic()
+        self.wrong = 0
+        self.reset()
+        self.context = hall.contexts.for_session() if hall.contexts is not None else None
+        self.protected = self.pbsz = implicit
+        """Whether data connections speak TLS."""
+        self.awaiting: Awaiting | None = None
+        self.calling: Calling | None = None
+        self.refused = b""
+        self.target: tuple[str, int] | None = None
+        self.data: Data | None = None
+        self.transfer: Transfer | None = None
+        self.aborted = self.busy = self.closed = self._ending = False
+        self._said, self._lines, self._out = bytearray(), deque[bytes](), bytearray()
+        self._strange = 0
+        _tune(line)
+        self.local = str(line.getsockname()[0])
+        self.wire: Wire = Plain(line)
+        self._shaking = self._greeted = False
+        hall.sessions.add(self)
+        self.watch(line.fileno(), READ)
+        if implicit:
+            self.secure()
+        else:
+            self.greet()
+
+    def reset(self) -> None:
+        """As it was before anybody logged in."""
+        self.cwd, self.rest, self.announced = b"/", 0, None
+        self.old_name: bytes | None = None
+        self.facts: tuple[str, ...] = FACTS
+        self.only_epsv = False
+
+    rest: int
+    announced: int | None
+
+    # --- what we say
+
+    def greet(self) -> None:
+        """The first line."""
+        self._greeted = True
+        self.say(b"220 " + self.hall.settings.banner.encode("utf-8", "replace").replace(b"\r", b" ").replace(b"\n", b" "))
+
+    def say(self, answer: bytes) -> None:
+        """One line."""
+        if b"\xff" in answer:
+            answer = answer.replace(b"\xff", b"\xff\xff")
+        self._send(answer + b"\r\n")
+
+    def say_all(self, code: int, first: bytes, lines: Iterable[bytes], last: bytes) -> None:
+        """An answer of several lines."""
+        middle = b"".join(b" " + one + b"\r\n" for one in lines).replace(b"\xff", b"\xff\xff")
+        self._send(b"%d-%s\r\n%s" % (code, first.replace(b"\xff", b"\xff\xff"), middle))
+        self.say(b"%d %s" % (code, last))
+
+    def _send(self, data: bytes) -> None:
+        if self.closed:
+            return
+        if not self._out:
+            try:
+                sent = self.wire.write(data)
+            except Broken:
+                self.close()
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._out += data
+        self.want(READ | WRITE)
+
+    def ready_to_write(self) -> None:
+        if self._shaking:
+            self._shake()
+            return
+        while self._out:
+            try:
+                sent = self.wire.write(bytes(self._out[:_UNREAD]))
+            except Broken:
+                self.close()
+                return
+            if not sent:
+                return
+            del self._out[:sent]
+        self.want(READ)
+        if self._ending:
+            self.close()
+        else:
+            self._go_on()
+
+    def end(self, answer: bytes) -> None:
+        """Say that, and part."""
+        if not self._ending:
+            self.say(answer)
+            self._ending = True
+            if not self._out:
+                self.close()
+
+    # --- what the client says
+
+    def ready_to_read(self) -> None:
+        if self._shaking:
+            self._shake()
+            return
+        try:
+            said = self.wire.read(_READ)
+        except Broken:
+            said = b""
+        if said is None:
+            return
+        if not said:
+            self.close()
+            return
+        self.heard = time.monotonic()
+        self._said += said
+        try:
+            while (line := next_line(self._said)) is not None:
+                self._lines.append(line)
+                if self.transfer is not None and line[-4:].upper() == b"ABOR":
+                    self._abort()
+        except Nonsense as error:
+            self._nonsense(error)
+            return
+        if len(self._lines) > _LINES:
+            self.want(WRITE if self._out else 0)
+        if not self.busy:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what was said, until there is something to wait for."""
+        lines = self._lines
+        while lines and not self._ending and not self.closed and len(self._out) < _UNREAD:
+            if self.busy and not (self.transfer is not None and lines[0].upper() == b"STAT"):
+                return
+            line = lines.popleft()
+            try:
+                verb, rest = parted(line)
+                self._do(self, verb, rest)
+            except Nonsense as error:
+                self._nonsense(error)
+                return
+        if not lines and not self.closed and not self._ending and not self._events & READ:
+            self.want(READ | (WRITE if self._out else 0))
+
+    def _nonsense(self, error: Nonsense) -> None:
+        self._lines.clear()
+        self._said.clear()
+        if self.transfer is not None:
+            self.transfer.lost("the client spoke nonsense")
+        self.end(b"500 %s; goodbye" % str(error).encode())
+
+    def strange(self, answer: bytes) -> None:
+        """It asked for something that does not exist, or not before it has logged in."""
+        self._strange += 1
+        if self.visit is None and self._strange >= _STRANGE:
+            self.end(b"421 Too many commands that make no sense; goodbye")
+        else:
+            self.say(answer)
+
+    def _abort(self) -> None:
+        if self.transfer is not None and self.transfer.stop(b"426 Transfer aborted"):
+            self.aborted = True
+
+    # --- waiting
+
+    def wait(self) -> None:
+        """What the client says from now on waits."""
+        self.busy = True
+
+    def go_on(self, answer: bytes) -> None:
+        """Say how it ended; then the next."""
+        self.busy = False
+        if self.closed:
+            return
+        self.heard = time.monotonic()
+        self.say(answer)
+        if self._lines:
+            self._go_on()
+
+    def aside(self, where: Executor, ask: Callable[[], T], answer: Callable[[T | TransloadError], None]) -> None:
+        """Wait while `ask` is done in a thread; `answer` hears of it in the loop, also when the client is gone, and must call `go_on`."""
+        self.wait()
+        self.hall.aside(where, ask, answer)
+
+    # --- TLS
+
+    @property
+    def buffered(self) -> bool:
+        """Whether the client has said more than we have looked at."""
+        return bool(self._lines or self._said or self._out)
+
+    def secure(self) -> None:
+        """Speak TLS from now on."""
+        assert self.context is not None  # noqa: S101 - asked before
+        self.wire = Tls(self.context, self.wire.socket)
+        self._shaking = True
+
+    def _shake(self) -> None:
+        try:
+            if not self.wire.shake():
+                return
+        except Broken:
+            self.close()
+            return
+        self._shaking = False
+        if isinstance(self.wire, Tls):
+            self.certificate = self.wire.certificate
+        if not self._greeted:
+            self.greet()
+        self.ready_to_read()  # what came with the handshake waits in there
+
+    # --- data connections
+
+    def can_transfer(self) -> bool:
+        """Whether a data connection is at hand; else says why not."""
+        if self.hall.settings.tls == "required" and not self.protected:
+            self.say(b"521 Data connections must be protected: PROT P first")
+        elif self.data is None and self.awaiting is None and self.target is None:
+            self.say(self.refused or b"425 No data connection: EPSV, PASV or PORT first")
+            self.refused = b""
+        else:
+            return True
+        return False
+
+    def begin(self, transfer: Transfer, answer: bytes = b"Here it goes") -> None:
+        """Let it have the data connection, as soon as that is there."""
+        self.wait()
+        self.transfer, self.aborted = transfer, False
+        if self.data is not None:
+            self.say(b"125 " + answer)
+            self.data.use(transfer)
+            return
+        self.say(b"150 " + answer)
+        if self.target is not None:
+            (address, port), self.target = self.target, None
+            self.calling = Calling(self, address, port)
+
+    def connected(self, line: socket.socket) -> None:
+        """The data connection is there."""
+        self.data = Data(self, line)
+        if self.transfer is not None:
+            self.data.use(self.transfer)
+
+    def not_connected(self) -> None:
+        """It will not come."""
+        if self.transfer is not None:
+            self.transfer.stop(b"425 No data connection could be made")
+
+    def transferred(self, answer: bytes) -> None:
+        """The transfer is over: that is its last word."""
+        self.drop_data()
+        self.transfer = None
+        self.go_on(answer)
+
+    # --- the end
+
+    @property
+    def there(self) -> bool:
+        """Whether the client still holds its end of the line."""
+        return not self.closed and evidence.there(self.wire.socket)
+
+    @property
+    def lands(self) -> bool:
+        """Whether something is being made durable that the client waits for."""
+        return self.busy and (self.transfer is None or self.transfer.landing)
+
+    def leave(self) -> None:
+        """The user is gone; the connection stays."""
+        self.drop_data()
+        if self.visit is not None:
+            self.visit.close()
+            self.visit = None
+        self.user = ""
+        self.reset()
+
+    def drop_data(self) -> None:
+        """Close the data connection, or the way to it."""
+        if self.awaiting is not None:
+            self.awaiting.close()
+        if self.calling is not None:
+            self.calling.close()
+        if self.data is not None:
+            self.data.close()
+        self.awaiting = self.calling = self.data = self.target = None
+
+    def failed(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The client is gone, or has to go."""
+        if self.closed:
+            return
+        self.closed = True
+        self.unwatch()
+        self.wire.close()
+        if self.transfer is not None:
+            self.transfer.lost("the client is gone")
+        self.drop_data()
+        if self.visit is not None:
+            self.visit.close()
+        self.hall.sessions.discard(self)
+        self.hall.gate.gone("ftp", self.address)
+
+
+def _tune(line: socket.socket) -> None:
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)

@@ -1,0 +1,65 @@
+"""Sessions that say nothing, transfers that do not move: looked for again and again."""
+
+from __future__ import annotations
+
+from transload.config.server import FtpServer
+from transload.servers.ftp.data import Transfer
+from transload.servers.ftp.session import Session
+
+_MINUTE = 60.0
+_COMING = 30.0
+"""Seconds for a data connection to be made."""
+_STRANGERS = 2.0
+"""The same, once somebody from elsewhere has tried to make it."""
+
+
+def look(session: Session, settings: FtpServer, now: float) -> None:
+    """End the session if it must end; cut its transfer if that must be cut."""
+    if session.visit is None:
+        if now - session.since > settings.login_time and not session.busy:
+            session.end(b"421 That took too long; goodbye")
+        return
+    transfer = session.transfer
+    if transfer is not None and transfer.landing:
+        return
+    if why := session.visit.over:
+        part(session, why)
+    elif transfer is not None:
+        _look_at(session, transfer, settings, now)
+    elif not session.busy and now - session.heard > settings.idle:
+        session.end(b"421 Nothing was said for too long; goodbye")
+
+
+def part(session: Session, why: str) -> None:
+    """End the session for this reason; its transfer breaks off."""
+    if session.transfer is not None:
+        session.transfer.stop(b"426 " + why.encode("utf-8", "replace"))
+    session.end(b"421 " + why.encode("utf-8", "replace"))
+
+
+def _look_at(session: Session, transfer: Transfer, settings: FtpServer, now: float) -> None:
+    if transfer.data is None:
+        foreign = session.awaiting is not None and session.awaiting.strangers
+        if now - transfer.began > min(_STRANGERS if foreign else _COMING, settings.stalled):
+            said = b"425 The data connection came from another address" if foreign else b"425 No data connection was made"
+            transfer.stop(said)
+    elif not transfer.held:
+        why = slow(transfer, settings, now)
+        if why:
+            transfer.stop(b"426 " + why.encode())
+            if now - max(transfer.moved, session.heard) > settings.stalled:
+                session.end(b"421 Nothing moves; goodbye")
+
+
+def slow(transfer: Transfer, settings: FtpServer, now: float) -> str:
+    """Why it has to be cut, or nothing."""
+    if now - transfer.moved > settings.stalled:
+        return f"No byte moved for {settings.stalled:g} s"
+    if now - transfer.began > settings.deadline:
+        return f"It took longer than {settings.deadline:g} s"
+    since, count = transfer.judged
+    if settings.least_rate and now - since >= _MINUTE:
+        transfer.judged = (now, transfer.count)
+        if transfer.count - count < settings.least_rate * (now - since):
+            return f"It was slower than {settings.least_rate:g} bytes a second"
+    return ""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 import transload
 from tests.peers.asyncssh_server import AsyncsshServer
 from tests.peers.base import PASSWORD, USER
+from transload import aio
 from transload.model import Verify
 
 
@@ -87,6 +90,22 @@ def test_a_line_that_was_lost_is_made_anew_while_patience_lasts(local):
             server.stop()
             with pytest.raises(transload.Unreachable):
                 remote.get("a.csv", local.with_name("back"))
+
+
+def test_a_client_that_nobody_closed_holds_up_no_other(local, asyncssh_server):
+    url = f"sftp://{USER}@{asyncssh_server.host}:{asyncssh_server.port}"
+
+    async def collect() -> None:
+        gc.collect()
+
+    for _ in range(3):
+        left = transload.connect(url, password=PASSWORD, host_key=asyncssh_server.host_key)
+        left.put(local, "a.csv")
+        left.itself = left
+        del left
+        aio.run(asyncio.wait_for(collect(), 20))
+    with transload.connect(url, password=PASSWORD, host_key=asyncssh_server.host_key) as remote:
+        assert remote.stat("a.csv") is not None
 
 
 def test_a_place_that_was_never_reached_is_not_waited_for(local, tmp_path):

@@ -43,6 +43,15 @@ def run(work: Coroutine[object, object, T]) -> T:
         raise
 
 
+def end(work: Coroutine[object, object, object]) -> None:
+    """Run `work` in the loop, and wait for it, unless this is the loop's own thread, where the collector may end what nobody closed."""
+    future = submit(work)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        future.result()
+
+
 class Border(Generic[T]):
     """What the loop hands to the one thread that waits for it: whatever came in one turn of the loop crosses as one group."""
 

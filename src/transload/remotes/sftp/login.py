@@ -45,7 +45,7 @@ def connected(remote: SftpRemote) -> Iterator[tuple[Wire, bool]]:
         wire, server = aio.run(_wired(remote, secrets, stack))
         yield wire, "OpenSSH" not in server
     finally:
-        aio.run(stack.aclose())
+        aio.end(stack.aclose())
 
 
 def shown_by(remote: SftpRemote) -> str:

@@ -194,6 +194,20 @@ def test_a_second_user_of_one_name_and_a_user_who_is_not_there_are_told(users):
             act("agent1")
 
 
+def test_a_program_may_add_its_users_at_each_start_and_what_is_the_same_is_not_touched(tmp_path):
+    people = FilePeople(tmp_path / "users.json")
+    Users(people, tmp_path).add("a", password="pw", permissions="elr")
+    again = Users(people, tmp_path, again=True)
+    stamp = people.find("a").stamp
+    again.add("a", password="pw", permissions="elr")
+    assert stamp == people.find("a").stamp
+    kept = people.find("a").account.password
+    again.add("a", password="pw", permissions="elrw")
+    assert (kept, "elrw") == (people.find("a").account.password, people.find("a").account.rights.letters)
+    again.add("a", password="other")
+    assert kept != people.find("a").account.password
+
+
 def test_neither_password_nor_hash_shows_in_what_is_printed(users):
     from transload.accounts import Login
 

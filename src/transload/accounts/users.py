@@ -15,7 +15,7 @@ from transload.accounts.account import Account
 from transload.accounts.homes import home_of
 from transload.accounts.keys import parse
 from transload.accounts.limits import Limits
-from transload.accounts.passwords import hashed
+from transload.accounts.passwords import Passwords, hashed, outdated
 from transload.accounts.people import Known, People
 from transload.accounts.proof import is_name
 from transload.accounts.rights import ALL, Rights
@@ -55,12 +55,16 @@ class Settings(TypedDict, total=False):
 class Users:
     """The users of a server. What is changed here is felt by their sessions within five seconds. For any thread."""
 
-    def __init__(self, people: People, base: Path, data: Path | None = None, *, check: Callable[[Account], object] = repr) -> None:
+    def __init__(
+        self, people: People, base: Path, data: Path | None = None, *, again: bool = False, check: Callable[[Account], object] = repr
+    ) -> None:
         """Those kept in `people`; homes are in `base` unless absolute, and show nothing else of `data`.
 
-        `check` may raise ConfigError for an account that is not to be.
+        With `again`, to add a user who is there is to make it what is said now, for programs that say so at each start. `check`
+        may raise ConfigError for an account that is not to be.
         """
-        self._people, self._base, self._data, self._check = people, base, data, check
+        self._people, self._base, self._data = people, base, data
+        self._again, self._check = again, check
 
     def add(self, name: str, **settings: Unpack[Settings]) -> Account:
         """A new user. Without a password, key or certificate it exists, but cannot log in.
@@ -69,11 +73,19 @@ class Users:
         T time; `folders` has others for folders of the home. Raises ConfigError that names what is wrong.
         """
         account = self.made(name, **settings)
-        try:
-            self._people.put(account, seen={})
-        except Conflict:
-            raise ConfigError(f'there is a user "{name}" already') from None
-        return account
+        while True:
+            known = self._people.find(name) if self._again else None
+            if known is not None:
+                account = _same_password(account, known.account, settings.get("password"))
+                if account == known.account:
+                    return account
+            try:
+                self._people.put(account, seen={name: known.stamp} if known is not None else {})
+            except Conflict:
+                if not self._again:
+                    raise ConfigError(f'there is a user "{name}" already') from None
+                continue  # somebody else has changed it just now
+            return account
 
     def made(self, name: str, **settings: Unpack[Settings]) -> Account:
         """The account that `add` would keep; raises ConfigError that names what is wrong."""
@@ -149,6 +161,13 @@ class Users:
         account = _checked(Account, after)
         self._check(account)
         return account
+
+
+def _same_password(account: Account, before: Account, password: str | None) -> Account:
+    """The account with the hash that is kept already, if it is of this password: a new one would end the user's sessions."""
+    kept = before.password
+    same = password is not None and kept is not None and not outdated(kept) and Passwords().verify(kept, password)
+    return account.model_copy(update={"password": kept}) if same else account
 
 
 def rights_of(letters: str, folders: Mapping[str, str]) -> Rights:

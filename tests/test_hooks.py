@@ -333,7 +333,7 @@ def test_what_the_docs_tell_receivers_to_do_tells_our_calls_from_others(yard, re
     assert told["is_ours"](SECRET.encode(), headers, body)
     assert not told["is_ours"](b"another", headers, body)
     assert not told["is_ours"](SECRET.encode(), headers, body + b" ")
-    assert not told["is_ours"](SECRET.encode(), headers | {"X-Transload-Timestamp": str(int(time.time()) - 1)}, body)
+    assert not told["is_ours"](SECRET.encode(), headers | {"X-Transload-Timestamp": str(int(headers["X-Transload-Timestamp"]) - 1)}, body)
 
 
 def test_a_url_that_says_no_or_leads_elsewhere_is_asked_again_and_parked(yard, receiver):
@@ -520,7 +520,7 @@ path = "in"
 name = "files"
 from = {{ remote = "source", settle = "0s" }}
 attempts = 1
-on_received = {{ url = "{receiver.url}/", secret = {{ env = "HOOK_SECRET" }} }}
+on_received = {{ url = "{receiver.url}/?token=token-canary-99", secret = {{ env = "HOOK_SECRET" }} }}
 """
     place.config(config)
     place.file("a.csv")
@@ -529,10 +529,21 @@ on_received = {{ url = "{receiver.url}/", secret = {{ env = "HOOK_SECRET" }} }}
     assert "127.0.0.1 answered 500" in done.err
     everything = b"".join(path.read_bytes() for path in place.folder.rglob("*") if path.is_file())
     assert SECRET.encode() not in everything + done.out.encode() + done.err.encode()
+    told = b"".join(path.read_bytes() for path in place.folder.rglob("*") if path.is_file() and path.name != "transload.toml")
+    assert b"token-canary-99" not in told + done.out.encode() + done.err.encode()
     place.config(config.replace("http://127", "http://me:pass-word@127"))
     refused = place.give("check", env={"HOOK_SECRET": SECRET})
     assert 2 == refused.code
     assert "routes[files].on_received.url: holds a login" in refused.out + refused.err
+
+
+def test_a_function_for_a_route_that_there_is_not_is_told(place):
+    place.config(FILES.format(database="").replace('name = "files"', 'name = "file"'))
+    (place.folder / "hooks_of_test.py").write_text(MODULE)
+    told = place.give("check")
+    assert 2 == told.code
+    fault = 'transload.modules[0]: has a function that is told of the route "files", which there is not; did you mean "file"?'
+    assert fault in told.out + told.err
 
 
 def test_a_config_may_leave_to_away_only_where_a_hook_is_told(place, tmp_path):

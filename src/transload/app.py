@@ -33,6 +33,7 @@ PARTS = ("servers", "worker")
 Told = Callable[[str, int, int], None]
 F = TypeVar("F", bound=Callable[[Arrived], Any])
 _PATIENCE = 60.0
+_hooked: set[str] = set()
 
 
 class Transload:
@@ -49,7 +50,6 @@ class Transload:
         self._spool: Spool | None = None
         self._engine: Engine | None = None
         self._sessions = Sessions()
-        self._hooks: set[str] = set()
         self._house: House | None = None
         self._serves = False
 
@@ -79,10 +79,11 @@ class Transload:
             raise ConfigError(message)
 
         def register(function: F) -> F:
-            if route in self._hooks:
+            # Where a program makes several of these, one after another, the last word holds.
+            if route in _hooked:
                 hook.forget(route)
             hook.on_received(route, timeout=timeout)(function)
-            self._hooks.add(route)
+            _hooked.add(route)
             if self._engine is not None:
                 self.change(self.config)
             return function

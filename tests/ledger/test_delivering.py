@@ -73,6 +73,13 @@ def test_a_source_file_is_touched_only_after_every_required_destination_was_veri
     assert ledger.claims.settle("w1", "orders", "carrier", files=10) is not None
 
 
+def test_a_home_is_settled_on_its_node_alone(ledger, acts):
+    acts.bring("a.csv", b"hello", [owed("a.csv", "lake")])
+    acts.deliver("lake", settle=True)
+    assert ledger.claims.settle("w2", "orders", "carrier", files=10, node="n2") is None
+    assert ledger.claims.settle("w1", "orders", "carrier", files=10, node="n1") is not None
+
+
 def test_two_destinations_that_are_done_at_the_same_moment_close_the_file(ledger, other, acts):
     number = acts.bring("a.csv", b"hello", BOTH)
     there = Acts(other, worker="w2")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy import update
 
 from tests.ledger.acts import LATER, SECOND, TIME, Acts, entry, owed, sha
 from transload.ledger import Found, Lost, Received, Trouble, now
+from transload.ledger.schema import arrivals
 from transload.ledger.view import Query
 from transload.model import Spooled
 
@@ -298,6 +300,15 @@ def test_what_lies_undelivered_on_a_node_that_is_away_is_fetched_again(ledger, a
     assert acts.take_out() is None
     there.deliver()
     assert "delivered" == acts.state(number)
+
+
+def test_what_our_own_servers_received_waits_for_its_node(ledger, acts):
+    number = acts.bring("a.csv", b"hello")
+    acts.age(number, 60 * SECOND)
+    with ledger.database.write() as connection:
+        connection.execute(update(arrivals).where(arrivals.c.id == number).values(source="@server"))
+    assert 0 == ledger.arrivals.strand({"n2"})
+    assert "ready" == acts.state(number)
 
 
 def test_what_lies_on_a_living_node_is_not_stranded(ledger, acts):

@@ -20,7 +20,7 @@ from transload.config.kinds import kind, names
 from transload.config.lines import lines
 from transload.config.route import Route
 from transload.config.server import Servers, User
-from transload.config.serving import check_commands, check_keys, check_owing, check_serving
+from transload.config.serving import check_commands, check_functions, check_keys, check_owing, check_serving
 from transload.config.settings import LogSettings, Settings, SpoolSettings
 from transload.errors import ConfigError
 from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
@@ -157,6 +157,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     users = _users(raw.get("users", {}), faults, context)
     routes = _routes(raw.get("routes", []), faults, context)
     check_routes(raw, remotes, routes, faults)
+    check_functions(settings.modules if settings else (), raw.get("routes"), faults)
     check_serving(raw, servers, users, routes, faults)
     if secrets:
         tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}

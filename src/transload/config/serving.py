@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +14,8 @@ from transload.config.check import check_private, check_readable
 from transload.config.route import Route
 from transload.config.server import FtpServer, Servers, User
 from transload.errors import ConfigError
-from transload.explain import Faults, Place
-from transload.remotes.hook import registered
+from transload.explain import Faults, Place, meant
+from transload.remotes.hook import of_module, registered
 
 _LEAST_PORTS = 10
 _IDLE, _IDLE_HINT = "missing: the route delivers nothing and calls no hook", 'write to = [{ remote = "..." }], or on_received'
@@ -99,6 +99,16 @@ def _check_tables(raw: Mapping[str, Any], faults: Faults) -> None:
                 faults.add((*place, "user"), "means nothing without server = true", "the user of a remote stands in [remotes.NAME]")
             if "arrival" in route:
                 faults.add(("routes", index, "arrival"), "is for routes that take from our servers", "write from = { server = true }")
+
+
+def check_functions(modules: Sequence[str], routes: Any, faults: Faults) -> None:
+    """Note every function of these modules that is to be told of a route that there is not."""
+    names = [route.get("name") for route in routes if isinstance(route, dict)] if isinstance(routes, list) else []
+    for index, module in enumerate(modules):
+        for route in of_module(module):
+            if route not in names:
+                fault = f'has a function that is told of the route "{route}", which there is not'
+                faults.add(("transload", "modules", index), fault, meant(route, [name for name in names if isinstance(name, str)]))
 
 
 def _any_server(servers: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transload.remotes.hook.functions import forget, on_received, registered
+from transload.remotes.hook.functions import forget, of_module, on_received, registered
 from transload.remotes.hook.session import HookRemote
 
-__all__ = ["HookRemote", "forget", "on_received", "registered"]
+__all__ = ["HookRemote", "forget", "of_module", "on_received", "registered"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from transload.ledger.database import now
 from transload.ledger.standing import Standing, Trouble
 from transload.protocols import SERVER
 
@@ -57,6 +59,10 @@ class Health:
     min_free: int
     untaken: int = 0
     """How many files lie in homes that no route took."""
+    servers: Mapping[str, Any] | None = None
+    """What our servers on this machine tell of themselves: process, ports, sessions, cut uploads; None while none is open."""
+    banned: int = 0
+    """How many addresses, and users at addresses, are shut out now."""
 
     @property
     def oldest(self) -> int | None:
@@ -87,7 +93,19 @@ def health(config: Config, ledger: Ledger | None) -> Health:
     workers = [(worker, not ledger.presence.is_dead(worker)) for worker in ledger.fleet.workers()]
     places = {SERVER, *config.remotes, *(to.remote for route in config.routes for to in route.destinations)}
     away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in places]
-    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken())
+    at = now()
+    banned = sum(ban.until is not None and ban.until > at for ban in ledger.bans.all())
+    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken(), _servers(config, ledger), banned)
+
+
+def _servers(config: Config, ledger: Ledger) -> Mapping[str, Any] | None:
+    """What is posted, if the one who posted it lives."""
+    try:
+        node = (config.data / "node").read_text().strip()
+        told: Mapping[str, Any] = json.loads((config.data / "servers.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return None if ledger.presence.free(f"servers-{node}") else told
 
 
 def _route(route: Route, row: PassRow | None, files: Mapping[str, int], trouble: Trouble, oldest: int | None) -> RouteHealth:

@@ -67,6 +67,8 @@ def _status(found: Health, faults: list[str]) -> dict[str, Any]:
             {"remote": one.name, "reason": one.reason, "since": moment(one.since), "next_try": moment(one.next_try)} for one in found.away
         ],
         "untaken": found.untaken,
+        "servers": found.servers,
+        "banned": found.banned,
         "disk": {"free": found.free, "min_free": found.min_free},
         "oldest_undelivered": moment(found.oldest),
     }
@@ -99,6 +101,7 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         say(f"{worker.role} at work: {worker.host}, process {worker.pid}, since {clock(worker.started)}" if alive else f"dead: {worker.id}")
     if not found.workers:
         say("no process is at work on this ledger (transload up, transload run)")
+    _tell_servers(found)
     for trip in found.away:
         say(f"{trip.name}: away since {clock(trip.since)}, tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}")
     if found.untaken:
@@ -108,6 +111,18 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         warn(fault)
     if not faults:
         say("all is well")
+
+
+def _tell_servers(found: Health) -> None:
+    if found.servers is not None:
+        doors = ", ".join(f"{name} at port {port}" for name, port in found.servers["doors"].items())
+        say(f"servers: {doors}, process {found.servers['pid']}, {counted(len(found.servers['sessions']), 'session')}")
+        for one in found.servers["sessions"]:
+            say(f"  {one['user']} by {one['protocol']} from {one['address']}, since {clock(one['since'] * 1_000_000)}")
+        if found.servers["cut"]:
+            say(f"{counted(found.servers['cut'], 'cut upload')} kept to be resumed")
+    if found.banned:
+        say(f"{found.banned:,} banned after wrong logins: transload ban ls")
 
 
 def _route_cells(route: RouteHealth, *, alive: bool) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,6 +68,10 @@ class Doors:
         """The port of a door; 0 when it is not open."""
         door = self._open.get(name)
         return door.port if door is not None else 0
+
+    def ports(self) -> dict[str, int]:
+        """The ports of all doors that are open."""
+        return {name: door.port for name, door in dict(self._open).items()}
 
     def change(self, servers: Servers) -> None:
         """Go on with these settings, or raise ConfigError, and nothing has changed.
@@ -141,8 +144,9 @@ def _made(name: str, settings: Any, gate: Gate, folder: Path) -> Door:
         from transload.servers.sftp import SftpDoor
 
         return SftpDoor(settings, gate, folder)
-    found: Door = import_module("transload.servers.ftp").FtpDoor(settings, gate, folder)
-    return found
+    from transload.servers.ftp import FtpDoor
+
+    return FtpDoor(settings, gate, folder)
 
 
 def _settings(servers: Servers) -> dict[str, Server]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from transload import log
@@ -12,12 +12,12 @@ from transload.servers.gate import Gate, doors, temper
 from transload.servers.home import Homes
 from transload.servers.landing import LedgerLanding
 from transload.servers.pace import Paces
+from transload.servers.posting import Posting
 from transload.servers.visit import Stays
 
 if TYPE_CHECKING:
     from transload.config import Config
     from transload.ledger import Ledger
-    from transload.servers.seats import Seat
     from transload.spool import Spool
 
 
@@ -39,6 +39,7 @@ class House:
             temper=temper(config.servers.bans),
         )
         self._doors = Doors(config.servers, config.data / "keys", self._gate)
+        self._posting = Posting(config.data, node, ledger, self._gate, self._doors.ports)
 
     def _declare(self, config: Config) -> None:
         for line in declare(config.users, self._ledger.people, config.data):
@@ -47,12 +48,14 @@ class House:
     def start(self) -> None:
         """Open the doors; raises ConfigError, and none is open."""
         self._doors.start()
+        self._posting.start()
 
     def stop(self) -> None:
         """Close the doors, let what has come land, and let nobody in any more."""
         self._doors.stop()
         self._landing.close()
         self._gate.close()
+        self._posting.close()
 
     def change(self, config: Config) -> None:
         """Go on with another config, or raise ConfigError, and nothing has changed."""
@@ -71,10 +74,6 @@ class House:
     def port(self, server: str) -> int:
         """The port at which "ftp" or "sftp" listens; 0 when it does not."""
         return self._doors.port(server)
-
-    def present(self) -> Sequence[Seat]:
-        """Who is in."""
-        return self._gate.present()
 
 
 def opened(config: Config, ledger: Ledger, spool: Spool, node: str, wake: Callable[[], None]) -> House:

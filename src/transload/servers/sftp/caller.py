@@ -66,7 +66,7 @@ class Caller(asyncssh.SSHServer):
 
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """Whether `username` may show `key`; that it has it is proved later."""
-        may = await self._ask(self._gate.has_key, username, spelled(key))
+        may = await self._ask(self._has_key, username, spelled(key))
         self._shown += not may
         if self._shown > _KEYS:
             raise asyncssh.DisconnectError(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many keys")
@@ -79,7 +79,7 @@ class Caller(asyncssh.SSHServer):
 
     async def proved(self, username: str, key: str) -> bool:
         """Log in with a key that the client has proved to have; or go on to the password, where that is wanted too."""
-        if await self._ask(self._gate.methods, username) == "key+password":
+        if await self._ask(self._methods, username) == "key+password":
             self._proved, self.partial = (username, key), True
             return False
         return await self._admit(Login("sftp", self._address, username, key=key))
@@ -108,11 +108,23 @@ class Caller(asyncssh.SSHServer):
         self._asking = answer  # type: ignore[assignment]
         return await asyncio.shield(answer)
 
+    def _has_key(self, user: str, key: str) -> bool:
+        try:
+            return self._gate.has_key(user, key)
+        except TransloadError as error:
+            raise _not_now() from error
+
+    def _methods(self, user: str) -> str:
+        try:
+            return self._gate.methods(user)
+        except TransloadError as error:
+            raise _not_now() from error
+
     async def _admit(self, login: Login) -> bool:
         try:
             visit = await self._ask(self._enter, login)
         except Busy as error:
-            raise asyncssh.DisconnectError(asyncssh.DISC_TOO_MANY_CONNECTIONS, "Too many sessions, or not now") from error
+            raise _not_now() from error
         except TransloadError:
             self.wrong()  # the gate has noted why; the client is not told
             return False
@@ -141,6 +153,10 @@ class Caller(asyncssh.SSHServer):
     def _talked(self, talk: Talk) -> None:
         self.talks.discard(talk)
         self.since = self._loop.time()
+
+
+def _not_now() -> asyncssh.DisconnectError:
+    return asyncssh.DisconnectError(asyncssh.DISC_TOO_MANY_CONNECTIONS, "Too many sessions, or not now")
 
 
 def spelled(key: asyncssh.SSHKey) -> str:

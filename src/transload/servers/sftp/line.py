@@ -13,7 +13,7 @@ from transload.servers.sftp import algorithms
 from transload.servers.sftp.caller import Caller, spelled
 from transload.servers.sftp.quick import Quick
 
-_KEXINIT, _IGNORE, _USERAUTH_FAILURE = 20, 2, 51
+_IGNORE, _SERVICE_REQUEST, _KEXINIT = 2, 5, 20
 _REKEYS = 10
 _REKEY_SPAN = 60.0
 _OFFER = 0.5
@@ -131,6 +131,8 @@ class Line(Quick):
 
     def process_packet(self, pkttype: int, pktid: int, packet: Any) -> Any:
         """Act on a packet of the connection itself; a new key exchange costs us much more than the client that asks for it."""
+        if pkttype == _SERVICE_REQUEST and self._auth_in_progress:
+            self._next_service = b"ssh-userauth"  # some clients (paramiko) ask for it again before each proof
         if pkttype == _KEXINIT:
             self._offer(algorithms.offered(packet.get_full_payload()))
             now = self._loop.time()

@@ -18,6 +18,7 @@ COMMANDS: dict[bytes, Command] = {
 }
 COMMANDS |= {old: COMMANDS[new] for old, new in _OLD.items()}
 COMMANDS[b"HELP"] = talking.helper(COMMANDS)
+_MOVING = frozenset({b"STOR", b"APPE", b"STOU", b"RETR", b"LIST", b"NLST", b"MLSD"})
 _NAMING = frozenset({b"STOR", b"APPE", b"STOU", b"MKD", b"XMKD"})
 
 
@@ -37,3 +38,5 @@ def do(session: Session, verb: bytes, rest: bytes) -> None:
             command.do(session, rest)
         except TransloadError as error:
             session.say((told_of_name if verb in _NAMING else told)(error))
+            if verb in _MOVING:
+                session.drop_data()

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from transload.accounts.addresses import plain
 from transload.config.server import FtpServer
 from transload.errors import Busy, ConfigError, TransloadError
 from transload.servers.base import Gate
@@ -107,8 +108,6 @@ class FtpDoor:
         if hall is None:
             line.close()
             return
-        from transload.accounts.addresses import plain
-
         address = plain(address)
         try:
             self._gate.greet("ftp", address)

@@ -66,13 +66,13 @@ def _refused(session: Session, login: Login, error: TransloadError, no: bytes) -
     log.get("transload.ftp").info("login refused", address=session.address, reason=str(error))
     session.user = ""
     if isinstance(error, Busy):
-        session.go_on(b"421 Not now: too many sessions, or no one can log in")
-        session.end(b"")
+        session.end(b"421 Not now: too many sessions, or no one can log in")
         return
     session.wrong += 1
-    if session.wrong >= _WRONG:
+    if session.wrong < _WRONG:
+        session.go_on(no)
+    elif not session.closed:
         session.end(no + b"; goodbye")
-    session.go_on(no)
 
 
 def _text(raw: bytes) -> str:
@@ -96,7 +96,7 @@ def goodbye(session: Session, _: bytes) -> None:
 def auth(session: Session, how: bytes) -> None:
     """TLS from now on. Whoever has said more already meant it to be heard in clear: that is never looked at."""
     how = how.upper()
-    if session.context is None:
+    if session.hall.contexts is None or session.hall.settings.tls == "off":
         session.strange(b"502 There is no TLS here")
     elif session.wire.secure:
         session.say(b"503 It is TLS already")

@@ -8,7 +8,6 @@ import secrets
 import socket
 from functools import partial
 
-from transload.accounts.addresses import plain
 from transload.errors import Refused, TransloadError
 from transload.servers.base import Upload
 from transload.servers.ftp.answers import told_of_name
@@ -27,10 +26,9 @@ _FAMILIES = {b"1": 4, b"2": 6}
 
 def passive(session: Session, _: bytes) -> None:
     """PASV: a port of ours, for IPv4."""
-    local = plain(session.local)
     if session.only_epsv:
         session.say(b"501 You have said EPSV ALL")
-    elif ":" in local:
+    elif ":" in session.local:
         session.say(b"425 PASV is for IPv4: EPSV")
     else:
         _await(session, extended=False)
@@ -38,7 +36,7 @@ def passive(session: Session, _: bytes) -> None:
 
 def extended_passive(session: Session, given: bytes) -> None:
     """EPSV: a port of ours, for IPv4 and IPv6."""
-    own = b"2" if ":" in plain(session.local) else b"1"
+    own = b"2" if ":" in session.local else b"1"
     if given.upper() == b"ALL":
         session.only_epsv = True
         session.say(b"200 EPSV only")

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import random
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,7 +48,7 @@ class Ports:
         for net in self._nets:
             if found in network(net):
                 return self._public[net]
-        return self._public.get("default", plain(local))
+        return self._public.get("default", local)
 
     def ask(self, local: str, then: Callable[[socket.socket | None], None]) -> None:
         """A socket that listens at a free port of the address `local`, as soon as there is one; None when none gets free for long."""
@@ -73,7 +74,6 @@ class Ports:
                 self._waiting[0](None)
 
     def _opened(self, local: str) -> socket.socket | None:
-        local = plain(local)
         door = socket.socket(socket.AF_INET6 if ":" in local else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if self._free is None:
@@ -112,6 +112,7 @@ class Awaiting(Channel):
         self._session, self._door = session, door
         self.port = int(door.getsockname()[1])
         self.strangers = 0
+        self.since = time.monotonic()
         self.watch(door.fileno(), READ)
 
     def ready_to_read(self) -> None:
@@ -120,7 +121,7 @@ class Awaiting(Channel):
         except OSError:
             return
         session = self._session
-        if session.hall.settings.data_from_same_address and plain(str(address[0])) != session.address:
+        if address[0] != session.address and session.hall.settings.data_from_same_address and plain(str(address[0])) != session.address:
             line.close()
             self.strangers += 1
             return
@@ -145,7 +146,7 @@ class Calling(Channel):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._line = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         with suppress(OSError):  # several addresses of ours: the client may know us by this one alone
-            self._line.bind((plain(session.local), 0))
+            self._line.bind((session.local, 0))
         if self._line.connect_ex((address, port)) not in (0, errno.EINPROGRESS):
             self._line.close()
             session.loop.later(0, session.not_connected)

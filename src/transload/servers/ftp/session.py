@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, TypeVar
 
+from transload.accounts.addresses import plain
 from transload.errors import TransloadError
 from transload.servers.base import Visit
 from transload.servers.ftp import evidence
@@ -20,6 +21,8 @@ from transload.servers.ftp.ports import Awaiting, Calling
 from transload.servers.ftp.wire import Broken, Plain, Tls, Wire
 
 if TYPE_CHECKING:
+    from OpenSSL import SSL
+
     from transload.servers.ftp.hall import Hall
 
 T = TypeVar("T")
@@ -46,7 +49,7 @@ class Session(Channel):
         self.since = self.heard = time.monotonic()
         self.wrong = 0
         self.reset()
-        self.context = hall.contexts.for_session() if hall.contexts is not None else None
+        self.context: SSL.Context | None = None
         self.protected = self.pbsz = implicit
         """Whether data connections speak TLS."""
         self.awaiting: Awaiting | None = None
@@ -55,11 +58,13 @@ class Session(Channel):
         self.target: tuple[str, int] | None = None
         self.data: Data | None = None
         self.transfer: Transfer | None = None
-        self.aborted = self.busy = self.closed = self._ending = False
+        self.aborted = self.busy = self.closed = self._going = False
+        self.leaving: float | None = None
+        """Since when only the last word has to be brought to the client."""
         self._said, self._lines, self._out = bytearray(), deque[bytes](), bytearray()
         self._strange = 0
         _tune(line)
-        self.local = str(line.getsockname()[0])
+        self.local = plain(str(line.getsockname()[0]))
         self.wire: Wire = Plain(line)
         self._shaking = self._greeted = False
         hall.sessions.add(self)
@@ -127,16 +132,18 @@ class Session(Channel):
                 return
             del self._out[:sent]
         self.want(READ)
-        if self._ending:
+        if self.leaving is not None:
             self.close()
         else:
             self._go_on()
 
     def end(self, answer: bytes) -> None:
         """Say that, and part."""
-        if not self._ending:
+        if self._shaking:
+            self.close()
+        elif self.leaving is None:
             self.say(answer)
-            self._ending = True
+            self.leaving = time.monotonic()
             if not self._out:
                 self.close()
 
@@ -172,18 +179,21 @@ class Session(Channel):
 
     def _go_on(self) -> None:
         """Do what was said, until there is something to wait for."""
+        if self._going:
+            return
+        self._going = True
         lines = self._lines
-        while lines and not self._ending and not self.closed and len(self._out) < _UNREAD:
-            if self.busy and not (self.transfer is not None and lines[0].upper() == b"STAT"):
-                return
-            line = lines.popleft()
-            try:
-                verb, rest = parted(line)
+        try:
+            while lines and not self.closed and self.leaving is None and len(self._out) < _UNREAD:
+                if self.busy and not (self.transfer is not None and lines[0].upper() == b"STAT"):
+                    return
+                verb, rest = parted(lines.popleft())
                 self._do(self, verb, rest)
-            except Nonsense as error:
-                self._nonsense(error)
-                return
-        if not lines and not self.closed and not self._ending and not self._events & READ:
+        except Nonsense as error:
+            self._nonsense(error)
+        finally:
+            self._going = False
+        if not lines and not self.closed and not self._events & READ:
             self.want(READ | (WRITE if self._out else 0))
 
     def _nonsense(self, error: Nonsense) -> None:
@@ -235,7 +245,8 @@ class Session(Channel):
 
     def secure(self) -> None:
         """Speak TLS from now on."""
-        assert self.context is not None  # noqa: S101 - asked before
+        assert self.hall.contexts is not None  # noqa: S101 - asked before
+        self.context = self.hall.contexts.for_session()
         self.wire = Tls(self.context, self.wire.socket)
         self._shaking = True
 

@@ -50,7 +50,7 @@ def features(session: Session, _: bytes) -> None:
     found.append(b"MLST " + b"".join(f"{one}{'*' if one in session.facts else ''};".encode() for one in FACTS))
     if settings.active:
         found.append(b"EPRT")
-    if session.context is not None:
+    if session.wire.secure or settings.tls != "off":
         found += [b"AUTH TLS", b"PBSZ", b"PROT"]
     session.say_all(211, b"Features", sorted(found), b"End")
 

@@ -9,12 +9,18 @@ from transload.servers.ftp.session import Session
 _MINUTE = 60.0
 _COMING = 30.0
 """Seconds for a data connection to be made."""
+_GOODBYE = 5.0
+"""Seconds in which a client may read our last word."""
 _STRANGERS = 2.0
 """The same, once somebody from elsewhere has tried to make it."""
 
 
 def look(session: Session, settings: FtpServer, now: float) -> None:
     """End the session if it must end; cut its transfer if that must be cut."""
+    if session.leaving is not None:
+        if now - session.leaving > _GOODBYE:
+            session.close()
+        return
     if session.visit is None:
         if now - session.since > settings.login_time and not session.busy:
             session.end(b"421 That took too long; goodbye")
@@ -26,6 +32,8 @@ def look(session: Session, settings: FtpServer, now: float) -> None:
         part(session, why)
     elif transfer is not None:
         _look_at(session, transfer, settings, now)
+    elif session.awaiting is not None and now - session.awaiting.since > _COMING:
+        session.drop_data()
     elif not session.busy and now - session.heard > settings.idle:
         session.end(b"421 Nothing was said for too long; goodbye")
 

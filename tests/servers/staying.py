@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import contextmanager
 
@@ -30,12 +31,15 @@ to = [{ remote = "out" }]
 """
 
 
-class Seat:
-    """A session's place, as the gate would give it."""
+_addresses = (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in itertools.count(1))
 
-    def __init__(self, account):
+
+class Seat:
+    """A session's place, as the gate would give it: each its own client."""
+
+    def __init__(self, account, address=None):
         self.account, self.over, self.left = account, "", 0
-        self.login = Login("sftp", "127.0.0.1", account.name)
+        self.login = Login("sftp", address or next(_addresses), account.name)
 
     def leave(self):
         self.left += 1
@@ -76,11 +80,11 @@ class Inn:
         self.folder, self.homes, self.paces = folder, Homes(folder), Paces()
         self.stays = Stays(self.homes, landing, self.paces)
 
-    def visit(self, user="ann", letters=ALL, folders=None, home=None, arrival=None, **limits):
-        """One more session."""
+    def visit(self, user="ann", letters=ALL, folders=None, home=None, arrival=None, address=None, **limits):
+        """One more session, from an address of its own."""
         rights, bounds = Rights(letters, folders), Limits(**limits)
         account = Account(name=user, home=home or user, rights=rights, limits=bounds, arrival=arrival)
-        return self.stays(Seat(account))
+        return self.stays(Seat(account, address))
 
 
 def ended(ask):

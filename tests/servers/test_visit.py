@@ -289,14 +289,16 @@ def test_who_may_only_write_sees_nothing_but_what_it_has_just_brought(inn):
 
 
 def test_a_time_may_be_set_by_another_session_of_who_has_uploaded_and_on_folders_by_who_may_make_them(inn):
-    first, second = inn.visit(letters="elwm"), inn.visit(letters="elwm")
+    first, second = (inn.visit(letters="elwm", address="192.0.2.1") for _ in range(2))
     put(first, b"a")
     second.set_time(b"a", 10**15)
     second.make_folder(b"in")
     second.set_time(b"in", 10**15)
     assert 10**15 == first.item(b"a").modified
     with pytest.raises(Denied):
-        inn.visit(letters="elw").set_time(b"in", 0)
+        inn.visit(letters="elw", address="192.0.2.1").set_time(b"in", 0)
+    with pytest.raises(Denied):
+        inn.visit(letters="elw").set_time(b"a", 0)
 
 
 def test_who_may_only_write_can_go_on_with_what_was_cut(inn):

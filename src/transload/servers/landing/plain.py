@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,44 +176,32 @@ class FolderLanding:
                 alone.append(one)
             elif names & one.keys:
                 later.append(one)
-            elif self._begun(one):
+            elif _did(one, partial(self._begin, one)):
                 names |= one.keys
                 ready.append(one)
         self._named(ready)
         for one in alone:  # no file is on its way to its name while a folder gets another one
-            self._named([one] if self._begun(one) else [])
+            self._named([one] if _did(one, partial(self._begin, one)) else [])
         return later
 
     def _named(self, members: Sequence[Waiting]) -> None:
         """What was begun is ended and made durable; then all hear how that went."""
         crash.point("recv-placed")
-        ready = [one for one in members if self._ended(one)]
+        ready = [one for one in members if _did(one, one.end)]
         crash.point("recv-visible")
         error = self._settled(ready)
         for one in ready:
             crash.point("recv-before-yes")
+            arrived = None if error else self._arrived(one)
             one.told(error)
-            if error is None:
-                self._tell(one)
+            if arrived is not None and self._hook is not None:
+                self._hooks.submit(self._call, self._hook, arrived)
 
-    def _ended(self, member: Waiting) -> bool:
-        try:
-            member.end()
-        except TransloadError as error:
-            _fail(member, error)
-            return False
-        return True
-
-    def _begun(self, member: Waiting) -> bool:
-        try:
-            if isinstance(member, Whole):
-                member.placing.prepare(member.inflow.draft.path, member.inflow.modified, move=True)
-                member.decide()
-            member.begin()
-        except TransloadError as error:
-            _fail(member, error)
-            return False
-        return True
+    def _begin(self, member: Waiting) -> None:
+        if isinstance(member, Whole):
+            member.placing.prepare(member.inflow.draft.path, member.inflow.modified, move=True)
+            member.decide()
+        member.begin()
 
     def _settled(self, members: Sequence[Waiting]) -> TransloadError | None:
         """Make the names durable; one sync for each folder."""
@@ -227,8 +216,8 @@ class FolderLanding:
             return error
         return None
 
-    def _tell(self, member: Waiting) -> None:
-        """Let the hook know of what has arrived by this."""
+    def _arrived(self, member: Waiting) -> Arrived | None:
+        """What has arrived by this, if anything has; its hash is known from now on."""
         if isinstance(member, Whole):
             path, login = member.inflow.sending.path, member.inflow.sending.login
             sha256 = member.spooled.sha256 if member.spooled else None
@@ -240,15 +229,15 @@ class FolderLanding:
             # What was no temporary name counted when it was closed.
             counts = complete != "close" and path not in _TEMPORARY and (complete == "rename" or member.old in _TEMPORARY)
         else:
-            return
+            return None
         with suppress(TransloadError), beside(member.home, path) as folder:
             found = os.stat(path.base, dir_fd=folder, follow_symlinks=False)
             sha256 = self._remember(_mark(found), sha256)
             if counts and self._hook is not None:
                 place = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path.base))
                 who = (member.home.user, login.address, login.protocol, time.time())
-                told = Arrived(next(self._numbers), place, path.text, found.st_size, sha256, *who)
-                self._hooks.submit(self._call, self._hook, told)
+                return Arrived(next(self._numbers), place, path.text, found.st_size, sha256, *who)
+        return None
 
     def _remember(self, mark: tuple[int, int, int, int], sha256: str | None) -> str:
         """What is known, or now becomes known, of the bytes of a file."""
@@ -281,8 +270,14 @@ class _Rename(Rename):
         return None
 
 
-def _fail(member: Waiting, error: TransloadError) -> None:
-    (member.failed if isinstance(member, Whole) else member.told)(error)
+def _did(member: Waiting, act: Callable[[], object]) -> bool:
+    """Whether that could be done; if not, whoever waits for it knows why."""
+    try:
+        act()
+    except TransloadError as error:
+        (member.failed if isinstance(member, Whole) else member.told)(error)
+        return False
+    return True
 
 
 def _contract(own: str | None) -> Arriving:

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from transload.accounts.people import Known
+from transload.config.server import FtpServer, Servers, SftpServer
+from transload.errors import ConfigError
+from transload.servers import keys
+from transload.servers.doors import Doors
+
+
+class Nobody:
+    """A gate at which connections come and nobody gets in."""
+
+    def greet(self, protocol: str, address: str) -> None: ...
+
+    def gone(self, protocol: str, address: str) -> None: ...
+
+    def methods(self, user: str) -> str:
+        return "any"
+
+    def has_key(self, user: str, key: str) -> bool:
+        return False
+
+    def find(self, name: str) -> Known | None:
+        return None
+
+
+FTP = FtpServer(listen="127.0.0.1:0")
+SFTP = SftpServer(listen="127.0.0.1:0")
+
+
+def certificate(port: int) -> bytes:
+    with closing(socket.create_connection(("127.0.0.1", port), 20)) as line:
+        line.recv(1000)
+        line.sendall(b"AUTH TLS\r\n")
+        line.recv(1000)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(line) as secured:
+            return secured.getpeercert(binary_form=True) or b""
+
+
+@pytest.fixture
+def doors(tmp_path: Path):
+    made = Doors(Servers(ftp=FTP, sftp=SFTP), tmp_path, Nobody(), renewed=0.05)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_a_certificate_that_was_renewed_is_shown_within_moments_by_itself(doors, tmp_path):
+    before = certificate(doors.port("ftp"))
+    fresh = keys.certificate(tmp_path / "fresh")
+    os.replace(fresh.key, tmp_path / "server.key")
+    time.sleep(0.2)  # between the two files of a pair there is none that could be shown
+    assert before == certificate(doors.port("ftp"))
+    os.replace(fresh.certificate, tmp_path / "server.crt")
+    end = time.monotonic() + 20
+    while before == certificate(doors.port("ftp")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_is_the_same_stays_open_and_what_cannot_be_opened_changes_nothing(doors):
+    ports = doors.ports()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="in use"):
+            doors.change(Servers(ftp=FTP, sftp=SFTP.model_copy(update={"listen": address})))
+    assert ports["ftp"] == doors.port("ftp")
+    assert 0 < doors.port("sftp")
+    doors.change(Servers(ftp=FTP))
+    assert {"ftp": ports["ftp"]} == doors.ports()
+    doors.change(Servers(ftp=FTP, sftp=SFTP))
+    assert {"ftp", "sftp"} == doors.ports().keys()
+
+
+def test_none_is_open_when_one_cannot_be(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        made = Doors(Servers(ftp=FTP, sftp=SftpServer(listen=f"127.0.0.1:{taken.getsockname()[1]}")), tmp_path, Nobody())
+        with pytest.raises(ConfigError, match="in use"):
+            made.start()
+        assert {} == made.ports()
+        made.stop()

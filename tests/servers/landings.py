@@ -45,6 +45,7 @@ class Wharf:
         self.home = self.homes.of(USER, USER)
         self.login = Login("ftps", "10.0.0.7", USER)
         self.woken = 0
+        self.closed = False
         self.landing = self.opened()
 
     def opened(self) -> LedgerLanding:
@@ -54,6 +55,9 @@ class Wharf:
         self.woken += 1
 
     def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
         self.landing.close()
         self.spool.close()
         self.ledger.close()

@@ -35,7 +35,8 @@ class Contexts:
         return self._made() if self._settings.require_tls_reuse else self._shared
 
     def _load(self) -> None:
-        from OpenSSL import crypto
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         settings = self._settings
         if settings.certificate is None or settings.key is None:
@@ -45,9 +46,9 @@ class Contexts:
             keys.check_pair(pair)
         try:
             chain = [_pem(part) for part in _parts(pair.certificate.read_bytes())]
-            loaded = [crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in chain]
-            key = crypto.load_privatekey(crypto.FILETYPE_PEM, pair.key.read_bytes())
-        except (OSError, crypto.Error, ValueError) as error:
+            loaded = [x509.load_pem_x509_certificate(part) for part in chain]
+            key: Any = load_pem_private_key(pair.key.read_bytes(), None)
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigError(f"{pair.certificate} and {pair.key} cannot be used") from error
         self._chain, self._key = loaded, key
 

@@ -174,6 +174,19 @@ def test_a_rate_that_is_changed_holds_for_sessions_that_run():
     assert 3_000_000 == pytest.approx(sum(moved(time, [Client(first, 8192)])), rel=0.1)
 
 
+def test_a_rate_for_all_that_comes_goes_and_changes_holds_for_sessions_that_run():
+    time = Time()
+    paces = Paces(clock=time)
+    client = Client(paces.of("ann", Limits())[0], 8192)
+    assert 0.0 == client.pace.hold(1, 1 << 30)
+    for rate in (100_000, 1_000_000):
+        paces.change(rate, None)
+        time.now += 10
+        assert rate * 3 == pytest.approx(sum(moved(time, [client])), rel=0.1)
+    paces.change(None, 5)
+    assert 0.0 == client.pace.hold(1, 1 << 30)
+
+
 def test_threads_that_share_a_rate_are_counted_exactly():
     time = Time()
     bucket = Bucket(1000.0, time)

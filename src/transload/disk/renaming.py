@@ -9,7 +9,6 @@ import os
 from transload.disk.libc import failure, libc
 
 _RENAME_NOREPLACE = 1
-_RENAME_EXCHANGE = 2
 _HERE = -100  # AT_FDCWD
 
 
@@ -21,17 +20,6 @@ def rename_new(source: bytes, target: bytes, source_folder: int = _HERE, target_
         if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise failure(target)
     _link_and_unlink(source, target, source_folder, target_folder)
-
-
-def exchange(first: bytes, second: bytes, first_folder: int = _HERE, second_folder: int = _HERE) -> bool:
-    """Let two names change places in one moment; False where the file system cannot. Raises OSError, FileNotFoundError when one is gone."""
-    if not hasattr(libc, "renameat2"):
-        return False
-    if not libc.renameat2(first_folder, first, second_folder, second, _RENAME_EXCHANGE):
-        return True
-    if ctypes.get_errno() in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-        return False
-    raise failure(first)
 
 
 def _link_and_unlink(source: bytes, target: bytes, source_folder: int, target_folder: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
@@ -12,7 +13,7 @@ from transload.accounts import Limits
 _SPARE = 0.15
 """For how many seconds a rate that nobody used may be used later: a client that wakes late is not made slower for it."""
 
-_BOUNDLESS = 1e15
+_BOUNDLESS = math.inf
 
 Clock = Callable[[], float]
 
@@ -32,25 +33,28 @@ class Bucket:
 
     def hold(self, session: int, count: int) -> float:
         """`count` bytes of `session` went through: for how many seconds it has to wait until they have had their time."""
+        rate = self.rate
+        if rate == _BOUNDLESS:
+            return 0.0
         with self._lock:
-            self._advance()
-            saved = min(self._spare, count / self.rate)
+            self._advance(rate)
+            saved = min(self._spare, count / rate)
             self._spare -= saved
-            tag = self._tags.get(session, self._level) + count - saved * self.rate
+            tag = self._tags.get(session, self._level) + count - saved * rate
             if tag <= self._level:
                 return 0.0
             self._tags[session] = tag
-            return sum(min(one, tag) - self._level for one in self._tags.values()) / self.rate
+            return sum(min(one, tag) - self._level for one in self._tags.values()) / rate
 
-    def _advance(self) -> None:
+    def _advance(self, rate: float) -> None:
         """Serve all who wait, each alike, for the time that has gone by."""
         now = self._clock()
         left, self._at = max(0.0, now - self._at), now
         while self._tags and left > 0:
             session = min(self._tags, key=self._tags.__getitem__)
-            served = min((self._tags[session] - self._level) * len(self._tags) / self.rate, left)
+            served = min((self._tags[session] - self._level) * len(self._tags) / rate, left)
             left -= served
-            self._level += served * self.rate / len(self._tags)
+            self._level += served * rate / len(self._tags)
             if left > 0 or self._tags[session] <= self._level:
                 self._level = max(self._level, self._tags.pop(session))
         if not self._tags:
@@ -79,17 +83,13 @@ class Paces:
         """`upload` and `download` are what all users may have together, in bytes a second."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._all = tuple(None if rate is None else Bucket(rate, clock) for rate in (upload, download))
+        self._all = Bucket(upload or _BOUNDLESS, clock), Bucket(download or _BOUNDLESS, clock)
         self._users: weakref.WeakValueDictionary[tuple[str, str], Bucket] = weakref.WeakValueDictionary()
 
     def change(self, upload: float | None, download: float | None) -> None:
-        """Other rates for all users together, felt at once by those who had one."""
-        now = []
+        """Other rates for all users together, felt at once."""
         for bucket, rate in zip(self._all, (upload, download), strict=True):
-            if bucket is not None:
-                bucket.rate = rate or _BOUNDLESS
-            now.append(bucket if bucket is not None or rate is None else Bucket(rate, self._clock))
-        self._all = tuple(now)
+            bucket.rate = rate or _BOUNDLESS
 
     def of(self, user: str, limits: Limits) -> tuple[Pace, Pace]:
         """For one more session of `user`: its upload and its download. A rate that has changed holds for the user's other sessions too."""

@@ -167,7 +167,7 @@ def test_sighup_brings_users_routes_and_settings_or_nothing_at_all(site, local):
         remote.put(local, "one.csv")
     until((site.folder / "out/new/one.csv").exists)
     with pytest.raises(transload.Denied):
-        site.ftps().list()
+        site.ftps().__enter__()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         old = site.ports["ftp"]
         site.ports["ftp"] = taken.getsockname()[1]

@@ -29,6 +29,18 @@ def line(server: transload.SFTPServer | transload.FTPServer, user: str = "agent0
     return transload.connect(f"ftpes://{user}@127.0.0.1:{server.port}", password=word, ca=keys / "server.crt", **settings)
 
 
+def files(server: transload.SFTPServer | transload.FTPServer, user: str = "agent01", word: str = WORD) -> list[str]:
+    """The files in the home of a user."""
+    with line(server, user, word) as remote:
+        return sorted(one.text for one in remote.list())
+
+
+def put(server: transload.SFTPServer | transload.FTPServer, local: Path, name: str, user: str = "agent01") -> None:
+    """Upload a file."""
+    with line(server, user) as remote:
+        remote.put(local, name)
+
+
 def public(keys: Path) -> str:
     from transload.servers.keys import public_line
 
@@ -67,22 +79,22 @@ def test_a_server_is_begun_used_and_stopped_by_a_program_and_each_file_is_told_o
 def test_users_are_added_changed_and_removed_while_it_runs_and_are_kept(kind, tmp_path, local):
     with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
         with pytest.raises(transload.Denied):
-            line(server).list()
+            files(server)
         server.users.add("agent01", password=WORD)
-        line(server).put(local, "a.csv")
+        put(server, local, "a.csv")
         server.users.change("agent01", permissions="el")
         with line(server) as remote, pytest.raises(transload.TransloadError):
             remote.put(local, "b.csv")
         server.users.passwd("agent01", "another word")
         with pytest.raises(transload.Denied):
-            line(server).list()
-        assert ["a.csv"] == [one.text for one in line(server, word="another word").list()]
+            files(server)
+        assert ["a.csv"] == files(server, word="another word")
     with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
         assert ["agent01"] == [one.name for one in server.users.list()]
-        assert ["a.csv"] == [one.text for one in line(server, word="another word").list()]
+        assert ["a.csv"] == files(server, word="another word")
         server.users.remove("agent01")
         with pytest.raises(transload.Denied):
-            line(server, word="another word").list()
+            files(server, word="another word")
         assert (tmp_path / "inbox/agent01/a.csv").exists()
     state = tmp_path / "inbox" / ".transload"
     assert WORD not in (state / "users.json").read_text()
@@ -99,16 +111,16 @@ def test_several_run_in_one_program_and_those_of_one_folder_share_its_users(tmp_
     with one, two, other:
         one.users.add("agent01", password=WORD)
         other.users.add("agent02", password=WORD)
-        line(one).put(local, "by-ftp.csv")
-        line(two).put(local, "by-sftp.csv")
-        line(other, "agent02").put(local, "a.csv")
+        put(one, local, "by-ftp.csv")
+        put(two, local, "by-sftp.csv")
+        put(other, local, "a.csv", "agent02")
         with pytest.raises(transload.Denied):
-            line(other, "agent01").list()
-        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(two).list())
+            files(other, "agent01")
+        assert ["by-ftp.csv", "by-sftp.csv"] == files(two)
         one.stop()
-        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(two).list())
+        assert ["by-ftp.csv", "by-sftp.csv"] == files(two)
         one.start()
-        assert ["by-ftp.csv", "by-sftp.csv"] == sorted(file.text for file in line(one).list())
+        assert ["by-ftp.csv", "by-sftp.csv"] == files(one)
     assert {"ftp": ["by-ftp.csv"], "sftp": ["by-sftp.csv"], "other": ["a.csv"]} == came
 
 

@@ -24,6 +24,7 @@ from transload.servers.home import Homes
 from transload.servers.landing import FolderLanding, LedgerLanding
 from transload.servers.pace import Paces
 from transload.servers.sftp import SftpDoor
+from transload.servers.sftp.files import Incoming
 from transload.servers.visit import Stays
 from transload.spool import Spool
 
@@ -101,6 +102,11 @@ class Ground:
         )
         assert fails == (done.returncode != 0), done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def incoming(self) -> list[Incoming]:
+        """The uploads under way at this moment."""
+        callers = [line.caller for line in tuple(self.door._lines) if line.caller]
+        return [one for caller in callers for talk in tuple(caller.talks) for one in talk.requests.incoming]
 
     @staticmethod
     def until(true: Callable[[], object], within: float = 20.0) -> None:

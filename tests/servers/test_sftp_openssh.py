@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.servers.sftp_ground import USER, Ground, sha256
 from transload.servers.base import KEPT
+from transload.servers.sftp import answers
 
 
 @pytest.fixture(scope="module")
@@ -168,21 +169,44 @@ def test_a_client_that_is_killed_leaves_a_part_and_no_file(ground):
     )
     client.stdin.write(f"put {file} killed.csv\n".encode())
     client.stdin.flush()
-    until = time.monotonic() + 20
-    while not any(
-        line.caller and any(True for talk in line.caller.talks for _ in talk.requests.incoming) for line in tuple(ground.door._lines)
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    time.sleep(0.3)
+    ground.until(lambda: any(one.count > 1_000_000 for one in ground.incoming()))
     client.kill()
     client.stdin.close()
     client.wait()
     kept = ground.home / os.fsdecode(KEPT + b"killed.csv")
-    while not kept.exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    ground.until(kept.exists)
     assert not (ground.home / "killed.csv").exists()
     assert kept.read_bytes() == file.read_bytes()[: kept.stat().st_size]
     ground.sftp(f"reput {file} killed.csv")
     assert sha256(file.read_bytes()) == sha256((ground.home / "killed.csv").read_bytes())
+
+
+def test_an_upload_that_is_interrupted_by_hand_does_not_count(ground):
+    file = ground.file("by_hand.csv", 20_000_000)
+    client = subprocess.Popen(
+        ["sftp", "-l", "80000", "-P", str(ground.port), *ground.options(), f"{USER}@127.0.0.1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    client.stdin.write(f"put {file} by_hand.csv\n".encode())
+    client.stdin.flush()
+    ground.until(lambda: any(one.count > 2_000_000 for one in ground.incoming()))
+    client.send_signal(signal.SIGINT)
+    ground.until(lambda: not ground.incoming())
+    said, _ = client.communicate(f"reput {file} by_hand.csv\nls -l by_hand.csv\n".encode(), timeout=30)
+    assert b"Interrupt" in said
+    assert b"Resuming" in said
+    assert file.read_bytes() == (ground.home / "by_hand.csv").read_bytes()
+    assert ["by_hand.csv"] == [name for name in os.listdir(ground.home) if "by_hand" in name]
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_whole_file_that_ends_with_a_block_gets_through_at_the_second_try(ground, more):
+    file = ground.file(f"blocks{more}.csv", 2 * answers.WRITES + more)
+    said = ground.sftp(f"put {file}", fails=not more)
+    if not more:
+        assert "Failure" in said
+        assert not (ground.home / file.name).exists()
+        ground.sftp(f"put {file}")
+    assert file.read_bytes() == (ground.home / file.name).read_bytes()

@@ -14,6 +14,8 @@ MAX_MESSAGE = 256 * 1024
 """The longest message in either direction, its length not counted: what OpenSSH's own server takes."""
 MAX_BLOCK = 255 * 1024
 """The most bytes of a file in one message."""
+WRITES = 261_101
+"""What is told to be the longest write: a prime, so that hardly any file ends where a whole number of them does (see `Incoming`)."""
 
 _NO_WORDS = bytes(8)
 _FINE = bytes(4) + _NO_WORDS
@@ -96,7 +98,7 @@ def statvfs(total: int, free: int) -> bytes:
 
 def limits(handles: int) -> bytes:
     """What limits@openssh.com wants to know."""
-    return _LIMITS.pack(MAX_MESSAGE, MAX_BLOCK, MAX_BLOCK, handles)
+    return _LIMITS.pack(MAX_MESSAGE, MAX_BLOCK, WRITES, handles)
 
 
 def _mode(item: Item) -> int:

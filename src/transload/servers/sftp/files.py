@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice
 
-from transload.errors import Full, Refused, TransloadError
+from transload.errors import Full, Refused, TransloadError, Unreachable
 from transload.servers.base import Item, Reading, Upload, Visit
 from transload.servers.sftp import answers
 
@@ -20,9 +20,13 @@ _ISLANDS = 256
 
 
 class Incoming:
-    """A file on its way in."""
+    """A file on its way in.
 
-    __slots__ = ("_islands", "_solid", "appends", "began", "count", "fault", "judged", "mode", "moved", "path", "upload")
+    An interrupted `put` of OpenSSH's sftp is closed as if it were whole. But it ends with a block of the longest write that we told,
+    as hardly any whole file does.
+    """
+
+    __slots__ = ("_full", "_islands", "_solid", "appends", "began", "count", "fault", "judged", "mode", "moved", "path", "upload")
 
     def __init__(self, path: bytes, upload: Upload, now: float, *, appends: bool) -> None:
         """For `path`; `appends` says that it only grows, whatever offsets the client gives."""
@@ -32,6 +36,7 @@ class Incoming:
         self.began = self.moved = now
         self.count = 0
         self.judged = (now, 0)
+        self._full = -1
         self._solid = upload.size
         self._islands: list[tuple[int, int]] = []
 
@@ -51,7 +56,30 @@ class Incoming:
             self.fault = fault
             raise
         self.count += len(data)
+        if len(data) == answers.WRITES:
+            self._full = offset + answers.WRITES
         self._grew(offset, offset + len(data))
+
+    def end(self, visit: Visit) -> None:
+        """The client says that it is whole. Raises why it is not: then it is kept aside, or forgotten where more bytes cannot mend it."""
+        if self.fault is None and self._is_interrupted(visit):
+            self.fault = Unreachable("it ends where a block ends, as an interrupted one does: it is kept; go on with it, or send it again")
+        if self.fault is None:
+            return
+        if isinstance(self.fault, Refused):
+            self.upload.discard()
+        else:
+            self.cut(str(self.fault))
+        raise self.fault
+
+    def _is_interrupted(self, visit: Visit) -> bool:
+        size = self.upload.size
+        if size != self._full or self.appends:
+            return False
+        try:
+            return visit.item(self.path).size != size  # one that ends there for the second time is whole after all
+        except TransloadError:
+            return True
 
     def cut_to(self, size: int, visit: Visit) -> None:
         """Make it `size` bytes long."""
@@ -83,13 +111,6 @@ class Incoming:
                 return
             self._islands = [island for island in self._islands if island[0] > self._solid]
             self._solid = max(self._solid, *(end for _, end in joined))
-
-    def give_up(self) -> None:
-        """It cannot be completed: keep it aside where more bytes could mend it, or forget it."""
-        if isinstance(self.fault, Refused):
-            self.upload.discard()
-        else:
-            self.cut(str(self.fault))
 
     @staticmethod
     def _room_for(more: int, visit: Visit) -> None:

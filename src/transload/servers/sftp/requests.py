@@ -168,9 +168,7 @@ class Requests:
         self._send(answers.fine(ident))
 
     def _land(self, ident: int, file: Incoming) -> None:
-        if file.fault is not None:
-            file.give_up()
-            raise file.fault
+        file.end(self.visit)
         then = self.landings.begin((file.path,), partial(self._landed, ident, file))
         try:
             file.upload.finish(then)

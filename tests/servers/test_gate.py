@@ -11,6 +11,7 @@ import pytest
 from transload.accounts import Account, Limits, Login
 from transload.accounts.file import FileBans, FilePeople
 from transload.accounts.passwords import hashed
+from transload.accounts.people import Ban
 from transload.errors import Busy, Denied, LedgerAway, TransloadError
 from transload.servers.gate import Door, Gate, Temper
 
@@ -301,6 +302,17 @@ def test_a_ban_that_somebody_lifts_is_over_at_the_next_look(scene):
     FileBans(scene.folder / "bans.json").lift(["192.0.2.1"])
     gate.look()
     gate.greet("ftp", "192.0.2.1")
+
+
+def test_guesses_from_very_many_addresses_are_forgotten_early_and_bans_are_not(scene, monkeypatch):
+    monkeypatch.setattr("transload.servers.strikes._MANY", 10)
+    now = time.time_ns() // 1000
+    old = now - 700 * 10**6
+    bans = [Ban(f"10.0.0.{number}", 1, old) for number in range(10)]
+    bans += [Ban("192.0.2.1", 20, old, now + 10**9), Ban("192.0.2.2", 1, now)]
+    FileBans(scene.folder / "bans.json").strike({ban.key: lambda _before, ban=ban: ban for ban in bans})
+    scene.gate()
+    assert {"192.0.2.1", "192.0.2.2"} == {ban.key for ban in FileBans(scene.folder / "bans.json").all()}
 
 
 def test_allowed_networks_are_never_banned(scene):

@@ -22,6 +22,8 @@ from transload.units import show_duration
 _PATIENCE = 15.0
 _FORGIVEN = 86400.0
 _SECOND = 1_000_000
+_MANY = 20_000
+_LATELY = 600 * _SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Strikes:
         """Take in what others (another process, `transload ban rm`) have changed."""
         begun = _now()
         known = {ban.key: ban for ban in self._bans.all()}
+        if len(known) > _MANY:  # whoever has so many addresses gains nothing by it: what is banned stays so
+            self._bans.forget(begun - _LATELY)
         with self._changed:
             self._known = known | {key: ban for key, ban in self._known.items() if ban.last >= begun}
             self._changed.notify_all()

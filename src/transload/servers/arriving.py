@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def _own(text: str) -> Arriving:
     return Arriving.model_validate_json(text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Way:
     """One route from our servers, made ready to judge by."""
 
@@ -58,12 +58,25 @@ class Way:
     untimely: From
     """The same, for which no name is a temporary one."""
     owing: Owing
+    timeless: bool
+    """Whether what it takes does not depend on the time of day."""
+    _selectors: dict[int, Selector] = field(default_factory=dict)
 
     @classmethod
     def of(cls, route: Route) -> Way:
         """For `route`."""
         bare = type(route.source).model_validate(route.source.model_dump() | {"temporary": ()})
-        return cls(route, route.source, bare, Owing(route))
+        timeless = not any("{now" in path for path in bare.path) and bare.min_age is None and bare.max_age is None
+        return cls(route, route.source, bare, Owing(route), timeless)
+
+    def selector(self, source: From) -> Selector:
+        """What `source` says now."""
+        if not self.timeless:
+            return Selector(source, datetime.now(UTC))
+        found = self._selectors.get(id(source))
+        if found is None:
+            found = self._selectors[id(source)] = Selector(source, datetime.now(UTC))
+        return found
 
 
 class Arrivals:
@@ -77,8 +90,7 @@ class Arrivals:
     def contract(self, user: str, path: Name, own: str | None) -> Arriving:
         """What holds for an upload of `user` to `path`: the word of the first route that may take it, else the user's own."""
         mine = [way for way in self._ways if way.source.user in (None, user)]
-        at = datetime.now(UTC)
-        likely = next((way for way in mine if _below(way.untimely, user, path, at) is not None), mine[0] if mine else None)
+        likely = next((way for way in mine if _below(way.selector(way.untimely), user, path) is not None), mine[0] if mine else None)
         return self._of(likely, own)
 
     def _of(self, way: Way | None, own: str | None) -> Arriving:
@@ -118,7 +130,7 @@ class Arrivals:
         if contract.complete == "sidecar" and suffix_of(name):
             return _speaks(route, "a checksum", asked=witness is not None)
         source = way.untimely if contract.complete == "close" else way.source
-        selector = Selector(source, datetime.now(UTC))
+        selector = way.selector(source)
         entry = _entry(selector, row, name)
         if entry is None:
             return Verdict(reason=f"{route}: it does not lie in {' or '.join(selector.folders)}")
@@ -200,9 +212,8 @@ def _entry(selector: Selector, row: Row, name: Name) -> Entry | None:
     return None
 
 
-def _below(source: From, user: str, path: Name, at: datetime) -> Entry | None:
+def _below(selector: Selector, user: str, path: Name) -> Entry | None:
     """The entry that an upload to `path` would have for a route, if its name is one that the route takes."""
-    selector = Selector(source, at)
     for folder in selector.folders:
         inside = folder.strip("/").encode("utf-8", "surrogateescape")
         if inside and not path.raw.startswith(inside + b"/"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from transload import disk
@@ -20,14 +21,49 @@ if TYPE_CHECKING:
 LONGEST = 255
 
 
+class _Opened(threading.local):
+    """The folders that this thread keeps open, while it does."""
+
+    folders: dict[tuple[Home, bytes], int] | None = None
+    stack: ExitStack
+
+
+_opened = _Opened()
+
+
+@contextmanager
+def keeping_open() -> Iterator[None]:
+    """What `beside` has opened in this thread stays open until the end of this: a group opens each folder once."""
+    with ExitStack() as stack:
+        _opened.folders, _opened.stack = {}, stack
+        try:
+            yield
+        finally:
+            _opened.folders = None
+
+
 @contextmanager
 def beside(home: Home, path: Name) -> Iterator[int]:
     """The folder of the home in which `path` lies, open; what the disk says of it is an error of ours."""
-    with home.folder(path.folder) as folder:
-        try:
+    where = path.folder
+    folders = _opened.folders
+    if folders is None:
+        with home.folder(where) as folder, _telling(path):
             yield folder
-        except OSError as error:
-            raise disk.told(error, path.raw) from error
+        return
+    kept = folders.get((home, where))
+    if kept is None:
+        kept = folders[home, where] = _opened.stack.enter_context(home.folder(where))
+    with _telling(path):
+        yield kept
+
+
+@contextmanager
+def _telling(path: Name) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk.told(error, path.raw) from error
 
 
 def size_of(folder: int, name: bytes) -> int | None:

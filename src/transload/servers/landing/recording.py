@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transload import crash, disk
 from transload.errors import LedgerAway, TransloadError
-from transload.servers.landing.kept import beside
+from transload.servers.landing.kept import beside, keeping_open
 from transload.servers.landing.members import Judge, Waiting, Whole, ended
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Recording:
                 one.failed(error)
             return []
         crash.point("recv-synced")
-        return [one for one in members if self._beside(one)]
+        with keeping_open():
+            return [one for one in members if self._beside(one)]
 
     def _beside(self, member: Whole) -> bool:
         try:
@@ -64,7 +65,7 @@ class Recording:
                 names |= one.keys
                 ready.append(one)
         if ready:
-            with self.turn:
+            with self.turn, keeping_open():
                 self._commit(ready)
             self._noted()
         for folder in alone:

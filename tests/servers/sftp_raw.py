@@ -35,6 +35,7 @@ class Raw:
 
     def __init__(self, writer: asyncssh.SSHWriter[bytes], reader: asyncssh.SSHReader[bytes]) -> None:
         self.writer, self.reader, self.ident = writer, reader, 0
+        self.heard: dict[int, tuple[int, bytes]] = {}
 
     def say(self, kind: int, body: bytes = b"") -> int:
         """Send a request, and do not wait."""
@@ -47,6 +48,13 @@ class Raw:
         length = int.from_bytes(await self.reader.readexactly(4), "big")
         message = await self.reader.readexactly(length)
         return message[0], int.from_bytes(message[1:5], "big"), message[5:]
+
+    async def hear_of(self, ident: int) -> tuple[int, bytes]:
+        """The answer to that request, whenever it comes."""
+        while ident not in self.heard:
+            kind, number, body = await self.hear()
+            self.heard[number] = kind, body
+        return self.heard.pop(ident)
 
     async def ask(self, kind: int, body: bytes = b"") -> tuple[int, bytes]:
         """Ask and wait; kind and body of the answer."""

@@ -1,0 +1,206 @@
+"""Time in our SFTP server: sessions that say nothing, transfers that stand still, rates, and what waits for what."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from contextlib import suppress
+
+import asyncssh
+import pytest
+
+from tests.servers import sftp_raw as raw
+from tests.servers.sftp_ground import Ground
+from tests.servers.sftp_raw import connection, span, text, with_channel
+from transload.servers.base import KEPT
+from transload.servers.visit import Stay, Stays
+
+
+def kept(ground, name):
+    return ground.home / os.fsdecode(KEPT + name)
+
+
+def test_a_session_that_says_nothing_is_ended():
+    async def work(channel):
+        return await channel.is_over()
+
+    with Ground(settings={"idle": "1s"}) as ground:
+        assert with_channel(ground, work)
+
+
+def test_an_upload_that_stands_still_is_cut_and_its_session_ended():
+    async def work(channel):
+        handle = await channel.open(b"still.csv", raw.TO_WRITE)
+        await channel.code(raw.WRITE, handle + span(0, 4) + b"some")
+        return await channel.is_over()
+
+    with Ground(settings={"stalled": "1s"}) as ground:
+        assert with_channel(ground, work)
+        assert b"some" == kept(ground, b"still.csv").read_bytes()
+
+
+def test_an_upload_that_stands_still_beside_others_is_cut_alone():
+    async def work(channel):
+        handle = await channel.open(b"still.csv", raw.TO_WRITE)
+        await channel.code(raw.WRITE, handle + span(0, 4) + b"some")
+        async with asyncio.timeout(20):
+            while not kept(ground, b"still.csv").exists():
+                assert raw.ATTRS == (await channel.ask(raw.STAT, text(b"/")))[0]
+                await asyncio.sleep(0.05)
+        assert 4 == await channel.code(raw.WRITE, handle + span(4, 4) + b"more")
+        assert 4 == await channel.code(raw.CLOSE, handle)
+
+    with Ground(settings={"stalled": "1s"}) as ground:
+        with_channel(ground, work)
+        assert b"some" == kept(ground, b"still.csv").read_bytes()
+        assert not (ground.home / "still.csv").exists()
+
+
+def test_an_upload_that_takes_too_long_in_all_is_cut():
+    async def work(channel):
+        handle = await channel.open(b"slow.csv", raw.TO_WRITE)
+        async with asyncio.timeout(20):
+            at = 0
+            while not await channel.code(raw.WRITE, handle + span(at, 1) + b"x"):
+                at += 1
+                await asyncio.sleep(0.02)
+        return at
+
+    with Ground(settings={"deadline": "1s"}) as ground:
+        assert 10 < with_channel(ground, work) == kept(ground, b"slow.csv").stat().st_size
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+def test_a_rate_holds_and_holds_up_nobody_else(direction):
+    size, rate = 1_500_000, 1_000_000
+    with Ground(limits={f"{direction}_rate": rate}) as ground:
+        ground.add("free")
+        (ground.home / "there.bin").write_bytes(os.urandom(size))
+        file, begun, took = ground.file("rated.bin", size), time.monotonic(), []
+
+        def slow():
+            ground.sftp(f"put {file} rated.bin" if direction == "upload" else f"get there.bin {ground.work}/got.bin")
+            took.append(time.monotonic() - begun)
+
+        thread = threading.Thread(target=slow)
+        thread.start()
+        ground.sftp(f"put {file} free.bin", f"get free.bin {ground.work}/free.bin", user="free")
+        alone = time.monotonic() - begun
+        thread.join()
+        assert took[0] >= 0.85 * size / rate
+        assert alone < took[0]
+
+
+def test_the_yes_to_a_close_comes_after_the_landing_and_holds_up_no_other_request():
+    begun, may = threading.Event(), threading.Event()
+
+    class Late(Stay):
+        def upload(self, path, **how):
+            upload = super().upload(path, **how)
+            finish = upload.finish
+
+            def late(then, sure=None):
+                def wait():
+                    begun.set()
+                    may.wait(20)
+                    finish(then, sure)
+
+                threading.Thread(target=wait).start()
+
+            return _Late(upload, late)
+
+    with Ground() as ground:
+        stays = Stays(ground.homes, ground.landing, ground.paces)
+
+        def visit(seat):
+            found = stays(seat)
+            found.__class__ = Late
+            return found
+
+        ground.gate._visits = visit
+
+        async def work(channel):
+            handle = await channel.open(b"late.csv", raw.TO_WRITE)
+            await channel.code(raw.WRITE, handle + span(0, 4) + b"late")
+            closing = channel.say(raw.CLOSE, handle)
+            assert await asyncio.to_thread(begun.wait, 10)
+            looking = channel.say(raw.STAT, text(b"late.csv"))  # waits for the file that it is about
+            assert raw.ATTRS == (await channel.hear_of(channel.say(raw.STAT, text(b"/"))))[0]
+            may.set()
+            kind, body = await channel.hear_of(closing)
+            assert (raw.STATUS, 0) == (kind, int.from_bytes(body[:4], "big"))
+            kind, body = await channel.hear_of(looking)
+            assert (raw.ATTRS, 4) == (kind, int.from_bytes(body[4:12], "big"))
+
+        with_channel(ground, work)
+
+
+class _Late:
+    def __init__(self, upload, finish):
+        self._upload, self.finish = upload, finish
+
+    def __getattr__(self, name):
+        return getattr(self._upload, name)
+
+
+def test_a_client_that_leaves_right_after_its_last_close_is_still_answered():
+    async def work(channel):
+        handle = await channel.open(b"last.csv", raw.TO_WRITE)
+        channel.say(raw.WRITE, handle + span(0, 4) + b"last")
+        closing = channel.say(raw.CLOSE, handle)
+        channel.writer.write_eof()
+        kind, body = await channel.hear_of(closing)
+        assert (raw.STATUS, 0) == (kind, int.from_bytes(body[:4], "big"))
+        return await channel.is_over()
+
+    with Ground() as ground:
+        assert with_channel(ground, work)
+        assert b"last" == (ground.home / "last.csv").read_bytes()
+
+
+def test_a_server_that_stops_answers_what_it_has_and_cuts_the_rest():
+    with Ground() as ground:
+
+        async def work():
+            async with connection(ground) as line:
+                writer, reader, _ = await line.open_session(subsystem="sftp", encoding=None)
+                channel = await raw.Raw(writer, reader).greet()
+                handle = await channel.open(b"open.csv", raw.TO_WRITE)
+                await channel.code(raw.WRITE, handle + span(0, 4) + b"open")
+                await asyncio.to_thread(ground.door.stop)
+                assert await channel.is_over()
+
+        with suppress(asyncssh.Error, OSError):
+            asyncio.run(work())
+        assert not (ground.home / "open.csv").exists()
+        assert b"open" == kept(ground, b"open.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_names_are_listed_while_others_work():
+    with Ground() as ground:
+        folder = ground.home / "many"
+        folder.mkdir()
+        for number in range(100_000):
+            os.close(os.open(folder / f"name-{number}", os.O_CREAT | os.O_WRONLY))
+
+        async def work():
+            async with (
+                connection(ground) as line,
+                line.start_sftp_client() as client,
+                connection(ground) as other,
+                other.start_sftp_client() as second,
+            ):
+                listing = asyncio.ensure_future(client.listdir("many"))
+                worst = 0.0
+                while not listing.done():
+                    begun = time.monotonic()
+                    await second.stat(".")
+                    worst = max(worst, time.monotonic() - begun)
+                return len({*await listing} - {".", ".."}), worst
+
+        count, worst = asyncio.run(work())
+        assert 100_000 == count
+        assert worst < 10

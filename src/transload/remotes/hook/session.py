@@ -21,7 +21,8 @@ from transload.remotes.hook.copies import clear, copied
 from transload.remotes.hook.functions import function_of
 from transload.secret import Secret, scrub
 
-_calls = Calls()
+_calls: dict[str, Calls] = {}
+"""What is being called for each route: the hanging hook of one is not in the way of another's."""
 
 
 class HookSession(SessionBase):
@@ -68,6 +69,7 @@ class HookSession(SessionBase):
 
     def _call(self, parcel: Parcel) -> None:
         hook, arrived = self._hook, _arrived(parcel)
+        calls = _calls.setdefault(hook.route, Calls())
         if hook.command is not None:
             with copied(parcel, hook.folder) as path:
                 arrived = replace(arrived, path=path)
@@ -76,11 +78,11 @@ class HookSession(SessionBase):
             facts = asdict(arrived)
             del facts["path"]
             work = partial(web.post, hook.url, _json(facts), hook.secret, hook.limit)
-            _calls.make(object(), work, hook.limit + 1, self._go_on)
+            calls.make(object(), work, hook.limit + 1, self._go_on)
         else:
             function = function_of(hook.route)
             work = partial(_in_python, function.call, parcel, arrived, hook.folder)
-            _calls.make((hook.route, arrived.id), work, function.timeout, self._go_on)
+            calls.make((hook.route, arrived.id), work, function.timeout, self._go_on)
 
 
 class HookRemote(RemoteSettings):

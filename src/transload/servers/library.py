@@ -20,6 +20,7 @@ from transload.protocols import Arrived
 from transload.servers.calling import AGAIN, Calls
 from transload.servers.doors import Doors
 from transload.servers.ground import Ground
+from transload.servers.sound import check_account
 
 F = TypeVar("F", bound=Callable[[Arrived], object])
 STATE = ".transload"
@@ -63,7 +64,7 @@ class _Server:
         except OSError as error:
             raise ConfigError(f"{self._state} cannot be made: {error.strerror}") from error
         self._people = FilePeople(self._state / "users.json")
-        self.users = Users(self._people, self.root, self._state)
+        self.users = Users(self._people, self.root, self._state, again=True, check=check_account)
         self._function: Callable[[Arrived], object] | None = None
         self._doors: Doors | None = None
         self._ground: Ground | None = None

@@ -12,6 +12,7 @@ from transload.ledger import Lost, Trouble
 from transload.ledger.origins import Origin, Origins
 from transload.model import DeliveryState, Parcel, Receipt, Staged, Verify, to_datetime
 from transload.names import Facts, marker, versioned
+from transload.owed import groups_of
 from transload.parcels import call_for, key_of, parcel_for
 from transload.protocols import HOOK
 
@@ -184,7 +185,7 @@ class Delivering:
 
     def _facts(self, due: Due) -> Facts:
         """What a marker's name may be made of; the same for every try."""
-        groups = self._route.source.wanted.groups(due.source)
+        groups = groups_of(self._route.source, due.source, due.path)
         return Facts(due.source, self._route.name, to_datetime(due.first_seen), due.modified, due.sha256, due.version, groups)
 
     def _settle_doubts(self, session: Writer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from transload.ledger import Owed
 from transload.names import Facts, versioned
 
 if TYPE_CHECKING:
-    from transload.config import Route
+    from transload.config import From, Route
     from transload.ledger import Wanted
-    from transload.model import Fetched
+    from transload.model import Fetched, Name
 
 
 class Owing:
@@ -31,10 +32,18 @@ class Owing:
             modified=entry.modified,
             sha256=spooled.sha256 if spooled else "",
             version=wanted.version,
-            groups=route.source.wanted.groups(entry.name),
+            groups=groups_of(route.source, entry.name, entry.path),
         )
         return [
             Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned)
             for to in route.destinations
             if to.takes(entry.name)
         ]
+
+
+def groups_of(source: From, name: Name, path: bytes) -> Mapping[str, str]:
+    """What `match` names in `name`; and, of what a user of our servers sent, the user, with which its whole `path` begins."""
+    groups = source.wanted.groups(name)
+    if source.server:
+        return {"user": path.partition(b"/")[0].decode("utf-8", "surrogateescape"), **groups}
+    return groups

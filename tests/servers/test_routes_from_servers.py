@@ -166,3 +166,19 @@ def test_a_hook_changes_with_a_reload(place):
         until(lambda: _home(place) == [])
     assert "two.csv\n" == (place.folder / "other").read_text()
     assert ["one.csv"] == [told["name"] for told in _told(place)]
+
+
+def test_a_name_at_a_destination_may_hold_who_sent_it(place):
+    place.config(
+        CONFIG.format(port=place.port)
+        .replace(', user = "logger"', "")
+        .replace('{ remote = "archive" }', '{ remote = "archive", name = "{user}/{name}", marker = "{user}/{stem}.done" }')
+        .replace('on_received = { command = ["/bin/sh", "hook.sh"] }\n', "")
+    )
+    up = place.begin("up")
+    up.until("transload: up")
+    for user in ("logger", "other"):
+        with _client(place, user) as client:
+            client.putfo(io.BytesIO(user.encode()), "x.csv")
+    until(lambda: {"logger/x.csv": "logger", "logger/x.done": "", "other/x.csv": "other", "other/x.done": ""} == place.delivered())
+    up.stop(signal.SIGTERM)

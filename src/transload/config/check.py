@@ -148,7 +148,7 @@ def _shown(remote: RemoteSettings) -> str:
 
 def _check_groups(source: From, template: Template, place: Place, faults: Faults) -> None:
     each = [group_names(text) for text in source.match]
-    common = frozenset.intersection(*each)
+    common = frozenset.intersection(*each) | ({"user"} if source.server else set())
     for group in sorted(template.groups - common):
         if any(group in some for some in each):
             faults.add(place, f"{{{group}}} is in only some patterns of from.match", "name it in all of them")

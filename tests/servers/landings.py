@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from transload.accounts import Account, Login
@@ -94,7 +95,8 @@ class Wharf:
             for name in names:
                 path = Path(at, name)
                 if hidden or not name.encode(errors="surrogateescape").startswith(RESERVED):
-                    found[os.path.relpath(path, root)] = path.read_bytes()
+                    with suppress(FileNotFoundError):
+                        found[os.path.relpath(path, root)] = path.read_bytes()
         return found
 
     def kept(self, name: str) -> bytes | None:

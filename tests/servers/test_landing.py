@@ -12,6 +12,7 @@ import pytest
 from tests.servers.landings import USER, answered, evidence
 from transload.errors import Conflict, Full, LedgerAway, Missing, Refused, Unreachable
 from transload.model import Name
+from transload.servers.base import Sending
 
 
 def test_a_yes_means_that_spool_ledger_and_home_have_it(wharf):
@@ -438,3 +439,32 @@ def test_a_folder_that_goes_while_something_is_uploaded_into_it(wharf):
     with pytest.raises(Missing):
         answered(upload.finish)
     assert ({}, []) == (wharf.files(hidden=True), wharf.arrivals())
+
+
+def test_two_users_of_one_home_set_each_others_files_aside_and_each_has_arrivals_of_its_own(wharf):
+    other = wharf.account.model_copy(update={"name": "second"})
+    wharf.ledger.people.put(other)
+    home = wharf.homes.of("second", USER)
+
+    def put(name, data):
+        upload = wharf.landing.upload(Sending(other, wharf.login, home, Name(name)))
+        upload.write(data)
+        answered(upload.finish)
+
+    wharf.put("a.csv", b"first")
+    put("a.csv", b"second")
+    put("a.csv", b"first")
+    assert {"a.csv": b"first", "a.v1.csv": b"first", "a.v2.csv": b"second"} == wharf.files(hidden=True)
+    assert ["observator/a.csv", "second/a.csv", "second/a.csv"] == [path for path, _, _ in wharf.arrivals()]
+    assert hashlib.sha256(b"first").hexdigest() == wharf.landing.sha256(wharf.home, Name("a.csv"))
+    assert hashlib.sha256(b"second").hexdigest() == wharf.landing.sha256(wharf.home, Name("a.v2.csv"))
+    wharf.put("x.tmp", b"of the one")
+    answered(lambda then: wharf.landing.rename(home, wharf.login, Name("x.tmp"), Name("x.csv"), then))
+    wharf.home.make_folder(b"d")
+    wharf.put("d/a.csv", b"one")
+    put("d/b.csv", b"two")
+    wharf.rename("d", "e")
+    assert wharf.landing.sha256(wharf.home, Name("e/a.csv"))
+    assert wharf.landing.sha256(home, Name("e/b.csv"))
+    wharf.remove("e/b.csv")
+    assert wharf.landing.sha256(home, Name("e/b.csv")) is None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Landed:
     """A whole file whose bytes are in the spool; what the ledger is to know of it.
 
-    `aside` is the name that an older file of that name gets; None: it is gone. `again` tells afterwards that the same bytes
-    were there already.
+    `aside` is the name that an older file of that name gets; None: it is gone. `sharers` are the other users of the same home.
+    `again` tells afterwards that the same bytes were there already.
     """
 
     user: str
@@ -31,6 +31,7 @@ class Landed:
     verdict: Callable[[Row], Verdict]
     modified: int | None = None
     aside: Name | None = None
+    sharers: Sequence[str] = ()
     again: bool = False
 
 
@@ -43,6 +44,7 @@ class Renamed:
     new: Name
     verdict: Callable[[Row], Verdict]
     aside: Name | None = None
+    sharers: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Removed:
     user: str
     path: Name
     reason: str = "its user removed it"
+    sharers: Sequence[str] = ()
 
 
 Change = Landed | Renamed | Removed
@@ -71,7 +74,7 @@ class Book:
 
     def landed(self, one: Landed, older: Row | None) -> None:
         """A new file of that name; the older one is set aside, or is gone."""
-        if older is None or older.sha256 != one.sha256:
+        if older is None or (older.sha256, older.user) != (one.sha256, one.user):
             self._aside(older, one.aside)
             self.fresh.append(one)
             return

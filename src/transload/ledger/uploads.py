@@ -25,15 +25,19 @@ class Uploads:
         """All of these, in one transaction; no two of them about the same name of a user. Gives how many arrivals that makes."""
         at = now()
         with self._db.write() as connection:
-            there = _there(connection, [(one.user, path.raw) for one in changes for path in names_of(one)])
+            there = _there(connection, [(user, path.raw) for one in changes for path in names_of(one) for user in (one.user, *one.sharers)])
+
+            def at_(one: Change, path: Name) -> Row | None:
+                return next((row for user in (one.user, *one.sharers) if (row := there.get((user, path.raw)))), None)
+
             book = Book(node, at)
             for one in changes:
                 if isinstance(one, Landed):
-                    book.landed(one, there.get((one.user, one.path.raw)))
+                    book.landed(one, at_(one, one.path))
                 elif isinstance(one, Renamed):
-                    book.renamed(one, there.get((one.user, one.old.raw)), there.get((one.user, one.new.raw)))
+                    book.renamed(one, at_(one, one.old), at_(one, one.new))
                 else:
-                    book.removed(one, there.get((one.user, one.path.raw)))
+                    book.removed(one, at_(one, one.path))
             return take(self._db, connection, node, book.write(connection), at)
 
     def judged(self, node: str, verdicts: Sequence[Judged]) -> int:
@@ -52,12 +56,12 @@ class Uploads:
             each(connection, "update uploads set taken = true, judge = null, reason = ? where id = ?", spoken)
             return take(self._db, connection, node, fresh, at)
 
-    def below(self, user: str, old: Name, new: Name, verdict: Callable[[Row], Verdict], node: str) -> int:
-        """The folder `old` has the name `new` now, and all that lies in it; what no route took is judged anew."""
+    def below(self, users: Sequence[str], old: Name, new: Name, verdict: Callable[[Row], Verdict], node: str) -> int:
+        """The folder `old` of a home has the name `new` now, and all that lies in it; what no route took is judged anew."""
         at = now()
         with self._db.write() as connection:
             moved, judged = [], []
-            for row in _under(connection, user, old.raw):
+            for row in (row for user in users for row in _under(connection, user, old.raw)):
                 path = new.raw + row.path[len(old.raw) :]
                 moved.append((path, Name(path).text, at, row.id))
                 if not row.taken:
@@ -69,10 +73,10 @@ class Uploads:
 
     # What is there
 
-    def at(self, user: str, path: Name) -> Row | None:
-        """The whole file that is there."""
+    def at(self, user: str, path: Name, sharers: Sequence[str] = ()) -> Row | None:
+        """The whole file that is there, if that user has sent it, or one of those who share the home."""
         with self._db.read() as connection:
-            return _there(connection, [(user, path.raw)]).get((user, path.raw))
+            return next(iter(_there(connection, [(one, path.raw) for one in (user, *sharers)]).values()), None)
 
     def number(self, number: int) -> Row | None:
         """The upload of that number."""

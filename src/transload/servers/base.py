@@ -208,6 +208,8 @@ class Home(Protocol):
     """A user's home as the landing sees it. For any thread."""
 
     user: str
+    root: bytes
+    """Where it is; several users may share one."""
 
     def folder(self, path: bytes) -> AbstractContextManager[int]:
         """The folder `path` of the home (empty for the home itself), open, without following a link out of it.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,9 +48,11 @@ class LedgerLanding:
         self._arrivals = Arrivals(config.routes)
         self._homes = homes or Homes(config.data / "inbox")
         self._owns: dict[str, tuple[float, str | None]] = {}
+        self._inbox = config.data / "inbox"
+        self._shared: tuple[float, dict[str, list[str]]] = -_FRESH, {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="transload-landing")
         self._judging = Judging(ledger, spool, node, self._own, wake)
-        recording = Recording(ledger, spool, node, wake, self._noted)
+        recording = Recording(ledger, spool, node, wake, self._noted, self._sharers)
         self._groups = Groups(recording)  # type: ignore[arg-type] # its members are those that are made here
         self._due = False
         self._judging.start(self._arrivals)
@@ -87,14 +90,17 @@ class LedgerLanding:
             rename_kept(home, old, new)
             then(None)
         elif what == "folder":
-            self._groups.put(Folder(home, old, new, self._judge(RENAMED, self._own(home.user)), then))
+            self._groups.put(Folder(home, old, new, lambda: self._judge(RENAMED, self._own(home.user)), then))
         else:
-            own = self._own(home.user)
-            contract = self._arrivals.contract(home.user, new, own)
-            there = self._ledger.uploads.at(home.user, old)
-            # The last act of an upload may take a name again; what was received already replaces nothing.
-            exists = contract.exists if there is not None and not there.taken else "refuse"
-            self._groups.put(Rename(home, old, new, exists, self._judge(RENAMED, own), then))
+            self._groups.put(Rename(home, old, new, partial(self._decide, home, old, new), then))
+
+    def _decide(self, home: Home, old: Name, new: Name) -> tuple[str, Callable[[Row], Verdict]]:
+        """What becomes of a file that has the name `new`, and who judges the one that gets it."""
+        own = self._own(home.user)
+        there = self._ledger.uploads.at(home.user, old, self._sharers(home.user))
+        # The last act of an upload may take a name again; what was received already replaces nothing.
+        ends = there is not None and not there.taken
+        return self._arrivals.contract(home.user, new, own).exists if ends else "refuse", self._judge(RENAMED, own)
 
     def remove(self, home: Home, path: Name, then: Then) -> None:
         """Remove a file or a kept upload."""
@@ -118,7 +124,7 @@ class LedgerLanding:
 
     def sha256(self, home: Home, path: Name) -> str | None:
         """The SHA-256 of a whole file, from the ledger."""
-        row = self._ledger.uploads.at(home.user, path)
+        row = self._ledger.uploads.at(home.user, path, self._sharers(home.user))
         return row.sha256 if row else None
 
     # What an upload asks for
@@ -185,3 +191,14 @@ class LedgerLanding:
             own = known.account.arrival if known else None
             self._owns[user] = time.monotonic(), own
         return own
+
+    def _sharers(self, user: str) -> Sequence[str]:
+        """The other users of the same home; not older than a few seconds."""
+        at, found = self._shared
+        if time.monotonic() - at > _FRESH:
+            homes: dict[str, list[str]] = {}
+            for account in self._ledger.people.all():
+                homes.setdefault(os.path.normpath(self._inbox / account.home), []).append(account.name)
+            found = {name: names for names in homes.values() if len(names) > 1 for name in names}
+            self._shared = time.monotonic(), found
+        return [name for name in found.get(user, ()) if name != user]

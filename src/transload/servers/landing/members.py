@@ -33,6 +33,8 @@ class Waiting:
 
     sure: Future[bool] | None = None
     synced = True
+    sharers: Sequence[str] = ()
+    """The other users of the same home."""
 
     def __init__(self, home: Home, then: Then, *names: Name) -> None:
         """In `home`, about these names; `then` is told once."""
@@ -40,9 +42,9 @@ class Waiting:
         self._then, self._once = then, threading.Lock()
 
     @property
-    def keys(self) -> set[tuple[str, bytes]]:
+    def keys(self) -> set[tuple[bytes, bytes]]:
         """The places that it is about: no two members of a group are about the same one."""
-        return {(self.home.user, name.raw) for name in self.names}
+        return {(self.home.root, name.raw) for name in self.names}
 
     def told(self, error: TransloadError | None) -> None:
         """How it ended; only the first word counts."""
@@ -102,7 +104,7 @@ class Whole(Waiting):
         self._change = Landed(
             sending.home.user, sending.path, spooled.size, spooled.sha256, login.protocol, login.address, self._judge, modified
         )
-        self._change.aside = self.placing.aside
+        self._change.aside, self._change.sharers = self.placing.aside, self.sharers
         return self._change
 
     def decide(self) -> None:
@@ -119,15 +121,16 @@ class Whole(Waiting):
 class Rename(Waiting):
     """A file that gets another name."""
 
-    def __init__(self, home: Home, old: Name, new: Name, exists: str, judge: Judge, then: Then) -> None:
-        """`exists` says what becomes of a file that has the new name."""
+    def __init__(self, home: Home, old: Name, new: Name, decide: Callable[[], tuple[str, Judge]], then: Then) -> None:
+        """`decide` says what becomes of a file that has the new name, and who judges the one that gets it."""
         super().__init__(home, then, old, new)
-        self._old, self._new, self._exists, self._judge = old, new, exists, judge
+        self._old, self._new, self._decide, self._exists = old, new, decide, "refuse"
         self._aside: Name | None = None
         self._whole: int | None = None
 
     def begin(self) -> Change | None:
         old, new = self._old, self._new
+        self._exists, judge = self._decide()
         with self.home.changing(), beside(self.home, old) as source, beside(self.home, new) as target:
             if size_of(source, old.base) is None:
                 raise Missing(f"{old.text}: there is no such file")
@@ -144,7 +147,7 @@ class Rename(Waiting):
                 self._aside = set_aside(target, new, aside)
                 os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
                 self._changed(-1)
-        return Renamed(self.home.user, old, new, self._judge, self._aside if self._exists == "version" else None)
+        return Renamed(self.home.user, old, new, judge, self._aside if self._exists == "version" else None, self.sharers)
 
     def _changed(self, sign: int) -> None:
         """The file that is replaced is no longer in the home, or is again."""
@@ -175,7 +178,7 @@ class Removal(Waiting):
         with beside(self.home, self._path) as folder:
             if size_of(folder, self._path.base) is None:
                 raise Missing(f"{self._path.text}: there is no such file")
-        return Removed(self.home.user, self._path)
+        return Removed(self.home.user, self._path, sharers=self.sharers)
 
     def end(self) -> None:
         with self.home.changing():

@@ -168,7 +168,7 @@ class FolderLanding:
         ready: list[Waiting] = []
         later: list[Waiting] = []
         alone: list[Waiting] = []
-        names: set[tuple[str, bytes]] = set()
+        names: set[tuple[bytes, bytes]] = set()
         for one in members:
             if isinstance(one, Whole) and one.is_cut:
                 one.cut_off()
@@ -259,7 +259,7 @@ class _Rename(Rename):
     """A file or folder that gets another name, and who wanted that."""
 
     def __init__(self, home: Home, login: Login, old: Name, new: Name, exists: str, then: Then, *, folder: bool) -> None:
-        super().__init__(home, old, new, exists, lambda _: Verdict(), then)
+        super().__init__(home, old, new, lambda: (exists, lambda _: Verdict()), then)
         self.login, self.old, self.new, self.folder = login, old, new, folder
 
     def begin(self) -> Change | None:

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 class Recording:
     """What is done with a group. `made` is called when it has made arrivals, `noted` when the ledger knows of it."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, node: str, made: Callable[[], None], noted: Callable[[], None]) -> None:
-        """In this ledger and this spool, whose bytes are read at `node`."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        node: str,
+        made: Callable[[], None],
+        noted: Callable[[], None],
+        sharers: Callable[[str], Sequence[str]],
+    ) -> None:
+        """In this ledger and this spool, whose bytes are read at `node`; `sharers` are the other users of a user's home."""
+        self._sharers = sharers
         self._ledger, self._spool, self._node, self._made, self._noted = ledger, spool, node, made, noted
         self.turn = threading.RLock()
         """Held while homes and ledger are changed together."""
@@ -53,7 +62,7 @@ class Recording:
         ready: list[Waiting] = []
         later: list[Waiting] = []
         alone: list[Folder] = []
-        names: set[tuple[str, bytes]] = set()
+        names: set[tuple[bytes, bytes]] = set()
         for one in members:
             if isinstance(one, Whole) and one.is_cut:
                 one.cut_off()
@@ -70,7 +79,7 @@ class Recording:
             self._noted()
         for folder in alone:
             with self.turn:
-                folder.go(self._ledger, self._node, self._made)
+                folder.go(self._ledger, self._node, self._made, self._sharers)
             self._noted()
         return later
 
@@ -99,6 +108,7 @@ class Recording:
         begun, changes = [], []
         for one in members:
             try:
+                one.sharers = self._sharers(one.home.user)
                 changes.append(one.begin())
                 begun.append(one)
             except TransloadError as error:
@@ -137,18 +147,19 @@ class Recording:
 class Folder(Waiting):
     """A folder that gets another name, with all that is in it."""
 
-    def __init__(self, home: Home, old: Name, new: Name, judge: Judge, then: Then) -> None:
+    def __init__(self, home: Home, old: Name, new: Name, judge: Callable[[], Judge], then: Then) -> None:
         super().__init__(home, then, old, new)
         self._old, self._new, self._judge = old, new, judge
 
-    def go(self, ledger: Ledger, node: str, made: Callable[[], None]) -> None:
+    def go(self, ledger: Ledger, node: str, made: Callable[[], None], sharers: Callable[[str], Sequence[str]]) -> None:
         """On disk, then in the ledger; undone on disk when that fails."""
         old, new = self._old, self._new
         try:
+            users, judge = (self.home.user, *sharers(self.home.user)), self._judge()
             with self.home.changing(), beside(self.home, old) as source, beside(self.home, new) as target:
                 disk.rename_new(old.base, new.base, source, target)
                 try:
-                    count = ledger.uploads.below(self.home.user, old, new, self._judge, node)
+                    count = ledger.uploads.below(users, old, new, judge, node)
                 except TransloadError:
                     disk.rename_new(new.base, old.base, target, source)
                     raise

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import transload
+from tests.commanding import Place
+from tests.peers.base import free_port
+from tests.peers.relay import Relay
+from transload.servers import keys
+
+WORD = "a word of the first"
+SIZE = 6_000_000
+CONFIG = """
+[transload]
+data = "data"
+spool = {{ min_free = "1MB" }}
+[servers.ftp]
+listen = "127.0.0.1:{ftp}"
+[servers.sftp]
+listen = "127.0.0.1:{sftp}"
+[users.first]
+password = {{ file = "word" }}
+permissions = "elradfmwMT"
+limits = {{ upload_rate = "4MB/s", download_rate = "4MB/s" }}
+[remotes.archive]
+kind = "folder"
+path = "out"
+[[routes]]
+name = "received"
+from = {{ server = true }}
+to = [{{ remote = "archive", name = "{{name}}" }}]
+"""
+
+
+class Site(Place):
+    """A folder with a config, and `up` in it, which is killed and begun again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.ports = {"ftp": free_port(), "sftp": free_port()}
+        (folder / "word").write_text(WORD)
+        self.config(CONFIG.format(**self.ports))
+
+    def up(self) -> None:
+        self.begun = self.begin("up")
+        self.begun.until("transload: up")
+
+    def die(self, number: int = signal.SIGKILL) -> None:
+        """End as told, and be there again a moment later."""
+        self.begun.process.send_signal(number)
+        self.begun.process.communicate(timeout=60)
+        self.up()
+
+    def client(self, kind: str, port: int) -> transload.Client:
+        folder = self.folder / "data/keys"
+        if kind == "sftp":
+            return transload.connect(f"sftp://first@127.0.0.1:{port}", password=WORD, host_key=keys.public_line(folder / "host_ed25519"))
+        if kind == "ftps":
+            return transload.connect(f"ftpes://first@127.0.0.1:{port}", password=WORD, ca=folder / "server.crt")
+        return transload.connect(f"ftp://first@127.0.0.1:{port}", password=WORD)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with Site(tmp_path_factory.mktemp("site")) as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture(params=["ftp", "ftps", "sftp"])
+def kind(request):
+    return request.param
+
+
+def begun(site: Site, kind: str) -> int:
+    """How many bytes of an upload the server has by now."""
+    return max((path.stat().st_size for path in (site.folder / "data/spool/parts").rglob("*") if path.is_file()), default=0)
+
+
+def wait(true, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_an_upload_goes_on_where_it_was_when_our_server_ends_in_the_middle(site, kind, number, tmp_path):
+    local = tmp_path / f"{kind}-{number}.csv"
+    local.write_bytes(os.urandom(SIZE))
+    # A relay of one port counts what SFTP sends; FTP's data connections go past it.
+    with Relay(site.ports["sftp" if kind == "sftp" else "ftp"]) as relay, site.client(kind, relay.port) as remote:
+        told: list[object] = []
+        sending = threading.Thread(target=lambda: told.append(remote.put(local, f"in/{local.name}")))
+        sending.start()
+        wait(lambda: begun(site, kind) > SIZE / 4)
+        site.die(number)
+        sending.join(60)
+        assert told, "the client gave up"
+        assert SIZE == remote.stat(f"in/{local.name}").size
+        assert relay.carried < 1.3 * SIZE
+    out = site.folder / "out" / local.name
+    wait(out.exists)
+    assert hashlib.sha256(local.read_bytes()).digest() == hashlib.sha256(out.read_bytes()).digest()
+    home = site.folder / "data/inbox/first/in"
+    assert not [name for name in os.listdir(home) if name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_a_download_goes_on_where_it_was_when_our_server_is_killed_in_the_middle(site, kind, tmp_path):
+    local = tmp_path / "down.csv"
+    local.write_bytes(os.urandom(SIZE))
+    port = site.ports["sftp" if kind == "sftp" else "ftp"]
+    with site.client(kind, port) as remote:
+        remote.put(local, f"{kind}-down.csv")
+        told: list[int] = []
+        fetching = threading.Thread(target=lambda: told.append(remote.get(f"{kind}-down.csv", tmp_path / "back.csv")))
+        fetching.start()
+        wait(lambda: any(path.stat().st_size > SIZE / 4 for path in tmp_path.glob(".*.part")))
+        site.die()
+        fetching.join(60)
+    assert [SIZE] == told
+    assert local.read_bytes() == (tmp_path / "back.csv").read_bytes()
+    assert ["back.csv", "down.csv"] == sorted(os.listdir(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_resumed_upload_sends_only_what_is_missing(site, tmp_path):
+    local = tmp_path / "cut.csv"
+    local.write_bytes(os.urandom(SIZE))
+    with Relay(site.ports["sftp"]) as relay, site.client("sftp", relay.port) as remote:
+        relay.up_left = SIZE // 2
+        mending = threading.Thread(target=lambda: (relay.broken.wait(30), time.sleep(0.5), relay.mend()))
+        mending.start()
+        remote.put(local, local.name)
+        mending.join(30)
+        assert SIZE <= relay.carried < 1.4 * SIZE
+        assert SIZE == remote.stat(local.name).size

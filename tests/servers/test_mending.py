@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.servers.landings import USER, Wharf, answered
+from tests.servers.landings import USER, Wharf, answered, evidence
 from transload.model import Name
 from transload.servers.base import KEPT, RESERVED
-from transload.servers.landing import members, placing
+from transload.servers.landing import FolderLanding, groups, members, placing
 
 
 @pytest.fixture
@@ -160,3 +160,32 @@ def test_uploads_go_on_while_homes_are_mended(wharf):
     assert {f"{number}.csv" for number in range(50)} <= rows.keys()
     assert rows.keys() == wharf.files(hidden=True).keys()
     assert all(wharf.files()[f"{number}.csv"] == b"again %d" % number for number in range(50))
+
+
+def test_a_plain_folder_is_swept_at_the_start_too(tmp_path):
+    home = tmp_path / "inbox" / "agent"
+    home.mkdir(parents=True)
+    old, young, dead = (home / (os.fsdecode(KEPT) + "old"), home / (os.fsdecode(KEPT) + "young"), home / "\x2e\x1fnew.0123456789abcdef.1")
+    for path in (old, young, dead):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 8 * 86400,) * 2)
+    landing = FolderLanding(tmp_path / "inbox")
+    until = time.monotonic() + 10
+    while (old.exists() or dead.exists()) and time.monotonic() < until:
+        time.sleep(0.01)
+    landing.close()
+    assert (False, False, True) == (old.exists(), dead.exists(), young.exists())
+
+
+def test_a_server_that_stops_keeps_what_it_was_not_sure_of(wharf):
+    upload, sure, heard = wharf.begin("a.csv"), evidence(), []
+    upload.write(b"data")
+    upload.finish(heard.append, sure)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(groups, "_LAST", 0.1)
+        wharf.landing.close()
+    assert (["the server is stopping"], b"data") == ([str(one) for one in heard], wharf.kept("a.csv"))
+    sure.set_result(True)
+    wharf.landing = wharf.opened()
+    wharf.put("a.csv", b" and more", append=True)
+    assert {"a.csv": b"data and more"} == wharf.files(hidden=True)

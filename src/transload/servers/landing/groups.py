@@ -23,8 +23,8 @@ class Member(Protocol):
     synced: bool
     sure: Future[bool] | None
 
-    def told(self, error: TransloadError | None) -> None:
-        """How it ended; once."""
+    def given_up(self, error: TransloadError) -> None:
+        """It will not come to be, for a reason that has nothing to do with it."""
 
 
 class Work(Protocol):
@@ -52,7 +52,7 @@ class Groups:
     def put(self, member: Member) -> None:
         """Let it be in one of the next groups."""
         if self._closed:
-            member.told(Busy("the server is stopping"))
+            member.given_up(Busy("the server is stopping"))
             return
         self._queue.put(member)
 
@@ -71,7 +71,7 @@ class Groups:
         while self._unsure or not self._queue.empty():
             member = self._unsure.pop() if self._unsure else self._queue.get()
             if member is not None:
-                member.told(Busy("the server is stopping"))
+                member.given_up(Busy("the server is stopping"))
 
     def _gathered(self, wait: float | None) -> list[None]:
         """One group; gives a None for a word that this is the end."""
@@ -109,7 +109,7 @@ class Groups:
         except Exception as error:  # noqa: BLE001 - whatever it is, the senders must hear that it is no "yes"
             log.get("transload.landing").exception("a group of uploads failed inside the program")
             for one in group:
-                one.told(TransloadError(f"a fault inside Transload: {type(error).__name__}: {error}"))
+                one.given_up(TransloadError(f"a fault inside Transload: {type(error).__name__}: {error}"))
 
     def _wait(self, member: Member, sure: Future[bool]) -> None:
         self._unsure.add(member)

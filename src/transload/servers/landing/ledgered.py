@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from transload.errors import Conflict, TransloadError
+from transload.errors import Busy, Conflict, TransloadError
 from transload.model import Name
 from transload.servers.arriving import CLOSED, RENAMED, Arrivals
 from transload.servers.home import Homes
@@ -56,7 +56,7 @@ class LedgerLanding:
         self._groups = Groups(recording)  # type: ignore[arg-type] # its members are those that are made here
         self._due = False
         self._judging.start(self._arrivals)
-        self._tending = Tending(Mending(ledger, spool, node, recording.turn), ledger.people, self._homes, self._expire)
+        self._tending = Tending(Mending(ledger, spool, node, recording.turn), ledger.people, self._homes, spool.is_dead, self._expire)
 
     def change(self, config: Config) -> None:
         """Go on with other routes."""
@@ -148,7 +148,13 @@ class LedgerLanding:
                 return
             self._groups.put(member)
         else:
+            self._large(member)
+
+    def _large(self, member: Whole) -> None:
+        try:
             self._pool.submit(self._prepare, member)
+        except RuntimeError:  # it takes no more
+            member.given_up(Busy("the server is stopping"))
 
     def _prepare(self, member: Whole) -> None:
         try:

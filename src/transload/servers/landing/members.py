@@ -51,6 +51,10 @@ class Waiting:
         if self._once.acquire(blocking=False):
             self._then(error)
 
+    def given_up(self, error: TransloadError) -> None:
+        """It will not come to be, for a reason that has nothing to do with it."""
+        self.told(error)
+
     def begin(self) -> Change | None:
         """Do what is done on disk before the ledger is told, and say what it is to be told."""
         raise NotImplementedError
@@ -85,9 +89,15 @@ class Whole(Waiting):
 
     def cut_off(self) -> None:
         """Keep it for resuming; it does not count."""
+        self.given_up(Unreachable("the client was gone before the upload was known to be whole: it is kept to be resumed"))
+
+    def given_up(self, error: TransloadError) -> None:
+        if self._once.locked():
+            return
         self.placing.drop()
+        self.inflow.draft.close()
         self.inflow.put_aside()
-        self.told(Unreachable("the client was gone before the upload was known to be whole: it is kept to be resumed"))
+        self.told(error)
 
     def failed(self, error: TransloadError) -> None:
         """It has not landed, and nothing of it is left."""

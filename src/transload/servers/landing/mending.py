@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from transload import disk, log
 from transload.errors import Conflict, Missing, TransloadError
 from transload.model import Name, spell
-from transload.servers.base import KEPT
 from transload.servers.landing.kept import beside
-from transload.servers.landing.placing import NEW, Placing, free_name
+from transload.servers.landing.placing import Placing, free_name
+from transload.servers.landing.sweeping import files_of
 
 if TYPE_CHECKING:
     from transload.ledger import Ledger
@@ -109,7 +108,7 @@ class Mending:
 
     def _forget_twins(self, home: Home, last: int) -> None:
         """A rename that died between disk and ledger has left the file under the new name; it was given the old one again."""
-        for folder, base, found in _files(home):
+        for folder, base, found in files_of(home):
             mark = [one for one in self._restored if one[:2] == (home.user, found.st_size)]
             if not mark or found.st_ctime_ns // 1000 < last - _DOUBTED:
                 continue
@@ -119,26 +118,6 @@ class Mending:
                     with home.changing(), beside(home, path) as opened:
                         os.unlink(path.base, dir_fd=opened)
                         home.changed(-found.st_size, -1)
-
-    # What is in homes besides
-
-    def sweep(self, home: Home, expire: float) -> int:
-        """Remove what dead processes left in a home, and cut uploads that nobody resumed for so long; gives how many."""
-        count = 0
-        for folder, base, found in _files(home):
-            rubbish = base.startswith(NEW) and self._spool.is_dead(os.fsdecode(base[len(NEW) :].partition(b".")[0]))
-            old = base.startswith(KEPT) and found.st_mtime < time.time() - expire
-            if rubbish or old:
-                with home.changing(), home.folder(folder) as opened:
-                    os.unlink(base, dir_fd=opened)
-                    if old:
-                        home.changed(-found.st_size, -1)
-                count += 1
-        return count
-
-    def kept(self, home: Home) -> int:
-        """How many cut uploads are kept in a home."""
-        return sum(base.startswith(KEPT) for _, base, _ in _files(home))
 
 
 def _look(home: Home, path: Name) -> os.stat_result | None:
@@ -167,28 +146,6 @@ def make_way(home: Home, path: Name) -> None:
         with home.folder(at) as folder, suppress(FileExistsError):
             os.mkdir(part, dir_fd=folder)
         at = at + b"/" + part if at else part
-
-
-def _files(home: Home) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
-    """Every file of a home: its folder, its name there, what the disk says of it."""
-    folders = [b""]
-    while folders:
-        at = folders.pop()
-        found: list[tuple[bytes, os.stat_result]] = []
-        try:
-            with home.folder(at) as folder, os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
-                    except FileNotFoundError:
-                        continue
-        except TransloadError:
-            continue
-        for base, status in found:
-            if stat.S_ISDIR(status.st_mode):
-                folders.append(at + b"/" + base if at else base)
-            elif stat.S_ISREG(status.st_mode):
-                yield at, base, status
 
 
 __all__ = ["Mending"]

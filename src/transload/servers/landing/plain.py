@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -16,20 +15,23 @@ from typing import TYPE_CHECKING
 from transload import crash, disk, log
 from transload.config import Arriving
 from transload.config.route import TEMPORARY
-from transload.errors import ConfigError, Conflict, TransloadError
+from transload.errors import Busy, ConfigError, Conflict, TransloadError
 from transload.ledger.taking import Verdict
 from transload.model import Name
 from transload.patterns import Patterns
 from transload.protocols import Arrived
 from transload.servers.arriving import contract_of
 from transload.servers.base import RESERVED
+from transload.servers.home import Home as Place
 from transload.servers.landing.groups import Groups
+from transload.servers.landing.hashes import Hashes
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.kept import beside, forget
 from transload.servers.landing.members import Removal, Rename, Waiting, Whole, rename_kept, what_is
+from transload.servers.landing.sweeping import sweep
 from transload.spool.collector import collect_parts
 from transload.spool.drafts import Draft
-from transload.spool.parts import Corner
+from transload.spool.parts import Corner, is_abandoned
 from transload.spool.telling import telling
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 Hook = Callable[[Arrived], object]
 _INCOMING = os.fsdecode(RESERVED + b"incoming")
 _AT_ONCE = 4
-_REMEMBERED = 10_000
 _KEPT_FOR = 7 * 86400.0
 _TEMPORARY = Patterns(TEMPORARY, fold=True)
 
@@ -56,13 +57,17 @@ class FolderLanding:
             collect_parts(incoming, _KEPT_FOR)
             self._corner = Corner(incoming)
             self._volume = disk.Volume(str(incoming))
-        self._hook = hook
+        self._hook, self._closing = hook, False
         self._numbers = itertools.count(1)
         self._contracts: dict[str, Arriving] = {}
-        self._hashes: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
+        self._hashes = Hashes()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="transload-landing")
         self._hooks = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="transload-hook")
         self._groups = Groups(self)  # type: ignore[arg-type] # its members are those that this class makes
+        self._pool.submit(self._sweep, Place("", os.fsencode(os.path.abspath(root))), incoming)
+
+    def _sweep(self, home: Home, incoming: Path) -> None:
+        sweep(home, lambda token: is_abandoned(f"{incoming}/{token}"), _KEPT_FOR, lambda: not self._closing)
 
     def hooked(self, hook: Hook) -> None:
         """Call this one from now on."""
@@ -70,6 +75,7 @@ class FolderLanding:
 
     def close(self) -> None:
         """Let what is in hand end, the hooks too."""
+        self._closing = True
         self._pool.shutdown()
         self._groups.close()
         self._hooks.shutdown()
@@ -117,7 +123,7 @@ class FolderLanding:
         """The SHA-256 of a file that landed since this was begun, and was not touched since."""
         try:
             with beside(home, path) as folder:
-                return self._hashes.get(_mark(os.stat(path.base, dir_fd=folder, follow_symlinks=False)))
+                return self._hashes.of(os.stat(path.base, dir_fd=folder, follow_symlinks=False)) or None
         except TransloadError:
             return None
 
@@ -139,7 +145,10 @@ class FolderLanding:
         if inflow.draft.at_hand:
             self._hashed(member)
         else:
-            self._pool.submit(self._hashed, member)
+            try:
+                self._pool.submit(self._hashed, member)
+            except RuntimeError:  # it takes no more
+                member.given_up(Busy("the server is stopping"))
 
     def _hashed(self, member: Whole) -> None:
         try:
@@ -232,21 +241,12 @@ class FolderLanding:
             return None
         with suppress(TransloadError), beside(member.home, path) as folder:
             found = os.stat(path.base, dir_fd=folder, follow_symlinks=False)
-            sha256 = self._remember(_mark(found), sha256)
+            sha256 = self._hashes.of(found, sha256)
             if counts and self._hook is not None:
                 place = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path.base))
                 who = (member.home.user, login.address, login.protocol, time.time())
                 return Arrived(next(self._numbers), place, path.text, found.st_size, sha256, *who)
         return None
-
-    def _remember(self, mark: tuple[int, int, int, int], sha256: str | None) -> str:
-        """What is known, or now becomes known, of the bytes of a file."""
-        if sha256 is None:
-            return self._hashes.get(mark, "")
-        self._hashes[mark] = sha256
-        while len(self._hashes) > _REMEMBERED:
-            self._hashes.popitem(last=False)
-        return sha256
 
     def _call(self, hook: Hook, arrived: Arrived) -> None:
         try:
@@ -289,7 +289,3 @@ def _contract(own: str | None) -> Arriving:
 
 def _no_limit(_: int) -> None:
     """A home's own disk says itself when it is full."""
-
-
-def _mark(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transload import log
 from transload.errors import TransloadError
+from transload.servers.landing.sweeping import sweep
 
 if TYPE_CHECKING:
     from transload.ledger.people import People
@@ -22,8 +23,11 @@ _AGAIN = 5.0
 class Tending:
     """Begins at once; after that once an hour."""
 
-    def __init__(self, mending: Mending, people: People, homes: Homes, expire: Callable[[str], float]) -> None:
-        """`expire` says how long a user's cut uploads are kept (seconds)."""
+    def __init__(
+        self, mending: Mending, people: People, homes: Homes, is_dead: Callable[[str], bool], expire: Callable[[str], float]
+    ) -> None:
+        """`expire` says how long a user's cut uploads are kept (seconds), `is_dead` whether the process of a token is."""
+        self._is_dead = is_dead
         self._mending, self._people, self._homes, self._expire = mending, people, homes, expire
         self._stop = threading.Event()
         self.mended = threading.Event()
@@ -58,7 +62,7 @@ class Tending:
                 return
             home = self._home_of(account.name)
             if home is not None:
-                self._mending.sweep(home, self._expire(account.name))
+                sweep(home, self._is_dead, self._expire(account.name), lambda: not self._stop.is_set())
 
     def _home_of(self, user: str) -> Home | None:
         known = self._people.find(user)

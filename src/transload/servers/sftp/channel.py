@@ -8,7 +8,7 @@ from typing import cast
 import asyncssh
 from asyncssh.packet import UInt32
 
-from transload.servers.sftp.quick import Bytes, Quick
+from transload.servers.sftp.quick import Bytes, Quick, Taker
 
 _WINDOW = 4 * 1024 * 1024
 _PACKET = 256 * 1024 - 1024
@@ -16,7 +16,7 @@ _PACKET = 256 * 1024 - 1024
 _DATA = 94
 
 
-class Channel(asyncssh.SSHServerChannel[bytes]):
+class Channel(Taker):
     """A channel that copies little, and remembers nothing which a client may send without end. Lives in the event loop."""
 
     @classmethod
@@ -29,9 +29,27 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         """Send `data`, now or as soon as the client takes more. Raises BrokenPipeError when the channel is closed."""
         if self._send_state != "open":
             raise BrokenPipeError("the channel is closed")
+        if not self._send_buf and self._sent_at_once(data):
+            return
         self._send_buf.append((memoryview(data), datatype))  # type: ignore[arg-type] # only `_flush_send_buf` looks at it
         self._send_buf_len += len(data)
         self._flush_send_buf()
+
+    def _sent_at_once(self, data: Bytes) -> bool:
+        size, to = len(data), self._send_chan
+        if to is None or size > self._send_window or size > self._send_pktsize or not cast("Quick", self._conn).send_data(to, (data,)):
+            return False
+        self._send_window -= size
+        return True
+
+    def take(self, data: memoryview) -> None:
+        """Hand on what has come, as `_accept_data` does."""
+        left = self._recv_window - len(data)
+        if self._recv_paused or self._send_state != "open" or left < _WINDOW // 2 or self._session is None:
+            self._accept_data(data)  # type: ignore[arg-type]
+            return
+        self._recv_window = left
+        self._session.data_received(data, None)  # type: ignore[arg-type]
 
     def _flush_send_buf(self) -> None:
         pieces: list[Bytes] = []

@@ -7,6 +7,7 @@ stands on asyncssh's insides (its names with an underscore), which is why it is 
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Sequence
 
@@ -20,8 +21,20 @@ _DATA = 94
 _TAG, _BLOCK = 16, 16
 _LEAST = 4 + _BLOCK + _TAG
 _COUNT = 0xFFFFFFFFFFFFFFFF
+_LEAST_PAD, _SMALL = 4, 4096
+_LENGTH = struct.Struct(">I")
+_HEAD = struct.Struct(">BBII")
+"""How much padding, what kind of packet, which channel, how many bytes."""
 
 Bytes = bytes | bytearray | memoryview
+
+
+class Taker(asyncssh.SSHServerChannel[bytes]):
+    """A channel that takes data the short way."""
+
+    def take(self, data: memoryview) -> None:
+        """Hand on what has come, which is within the window."""
+        raise NotImplementedError
 
 
 class _Seal:
@@ -35,9 +48,6 @@ class _Seal:
     @property
     def count(self) -> int:
         return int.from_bytes(self.cipher._iv[4:], "big")  # noqa: SLF001
-
-    def nonce(self, count: int) -> bytes:
-        return self.fixed + (count & _COUNT).to_bytes(8, "big")
 
 
 class Quick(asyncssh.SSHServerConnection):
@@ -72,25 +82,28 @@ class Quick(asyncssh.SSHServerConnection):
     def _take(self, seal: _Seal, data: bytes) -> int:
         """Hand on the channel data at the beginning of `data`; where that ends."""
         view, at, end, channels, most = memoryview(data), 0, len(data), self._channels, self._max_recv_pktlen
-        count = seal.count
+        count, cipher, fixed, decrypt = seal.count, seal.cipher, seal.fixed, seal.aes.decrypt
+        nonce = fixed + count.to_bytes(8, "big")
         while end - at >= _LEAST:
-            length = int.from_bytes(view[at : at + 4], "big")
-            stop = at + 4 + length + _TAG
+            length, body = _LENGTH.unpack_from(data, at)[0], at + 4
+            stop = body + length + _TAG
             if stop > end or length < _BLOCK or length > most:
                 break
             try:
-                plain = seal.aes.decrypt(seal.nonce(count), view[at + 4 : stop], view[at : at + 4])
+                plain = decrypt(nonce, view[body:stop], view[at:body])
             except InvalidTag:
                 break
-            chan, size = channels.get(int.from_bytes(plain[2:6], "big")), int.from_bytes(plain[6:10], "big")
-            fits = plain[1] == _DATA and size and 10 + size + plain[0] == length
-            if not fits or chan is None or chan._recv_state != "open" or size > chan._recv_window:  # noqa: SLF001
+            pad, kind, number, size = _HEAD.unpack_from(plain)
+            chan = channels.get(number)
+            if kind != _DATA or not size or 10 + size + pad != length or not isinstance(chan, Taker):
                 break
-            at, count = stop, count + 1
-            seal.cipher._iv = seal.nonce(count)  # noqa: SLF001
+            if chan._recv_state != "open" or size > chan._recv_window:  # noqa: SLF001
+                break
+            at, count = stop, (count + 1) & _COUNT
+            cipher._iv = nonce = fixed + count.to_bytes(8, "big")  # noqa: SLF001
             self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
             self._auth_final = True
-            chan._accept_data(memoryview(plain)[10 : 10 + size])  # type: ignore[arg-type]  # noqa: SLF001
+            chan.take(memoryview(plain)[10 : 10 + size])
             if self._transport is None:
                 break
         return at
@@ -104,23 +117,23 @@ class Quick(asyncssh.SSHServerConnection):
             return False
         if self._rekey_bytes_sent >= self._rekey_bytes or (self._rekey_seconds and time.monotonic() >= self._rekey_time):
             return False
-        count, sent = seal.count, 0
+        count, fixed, encrypt = seal.count, seal.fixed, seal.aes.encrypt
         out: list[bytes] = []
-        head = bytes([_DATA]) + chan.to_bytes(4, "big")
         for piece in pieces:
             size = len(piece)
-            pad = -(10 + size) % _BLOCK
-            if pad < 4:
-                pad += _BLOCK
-            length = (10 + size + pad).to_bytes(4, "big")
-            plain = b"".join((pad.to_bytes(1, "big"), head, size.to_bytes(4, "big"), piece, os.urandom(pad)))
-            out += (length, seal.aes.encrypt(seal.nonce(count), plain, length))
-            count += 1
-            sent += 10 + size + pad
-        seal.cipher._iv = seal.nonce(count)  # noqa: SLF001
+            pad = _LEAST_PAD + -(10 + _LEAST_PAD + size) % _BLOCK
+            sealed = 10 + size + pad
+            length = sealed.to_bytes(4, "big")
+            plain = b"".join((_HEAD.pack(pad, _DATA, chan, size), piece, os.urandom(pad)))
+            out += (length, encrypt(fixed + count.to_bytes(8, "big"), plain, length))
+            count = (count + 1) & _COUNT
+            self._rekey_bytes_sent += sealed
+        seal.cipher._iv = fixed + count.to_bytes(8, "big")  # noqa: SLF001
         self._send_seq = (self._send_seq + len(pieces)) & 0xFFFFFFFF
-        self._rekey_bytes_sent += sent
-        self._transport.writelines(out)
+        if len(out) == 2 and len(out[1]) < _SMALL:
+            self._transport.write(out[0] + out[1])
+        else:
+            self._transport.writelines(out)
         return True
 
 

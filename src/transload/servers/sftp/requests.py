@@ -214,6 +214,7 @@ class Requests:
             return
         file.hold()
         self.slow_reads += 1
+        self._hold(0)
         self._loop.run_in_executor(self._pool, file.read, offset, length).add_done_callback(partial(self._was_read, ident, file))
 
     def _was_read(self, ident: int, file: Outgoing, done: asyncio.Future[bytes]) -> None:

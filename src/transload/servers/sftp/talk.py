@@ -36,6 +36,8 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         self._out: list[bytes] = []
         self._flushing = self._acting = False
         self._greeted = self._choked = self._ended = self._gone = False
+        self._stops = False
+        """Whether requests may have to wait; looked at for each of them, so that `waits` need not be."""
         self._until = 0.0
 
     # --- what asyncssh calls
@@ -54,7 +56,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
     def data_received(self, data: bytes | memoryview, datatype: int | None) -> None:  # noqa: ARG002 - a client has one stream only
         """Some bytes came; whole requests in them are acted on, unless the client has to wait."""
         self.heard = self._loop.time()
-        if not self._held and not self.waits:
+        if not self._held and not (self._stops and self.waits):
             self._take(bytes(data))
             return
         self._held.append(data)
@@ -62,15 +64,21 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         self._take_held()
 
     def eof_received(self) -> bool:
-        """No more requests: what is still open is no complete file. What is being made durable is still answered."""
+        """No more requests will come."""
         self._ended = True
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        """What is still open is no complete file. What is being made durable is answered."""
+        if self._held and self._got >= self._need:
+            return  # requests that have to wait are acted on first
         self.requests.cut("the client ended the session without closing the file")
         self._leave()
-        return True
 
     def pause_writing(self) -> None:
         """The client does not take its answers."""
-        self._choked = True
+        self._choked = self._stops = True
 
     def resume_writing(self) -> None:
         """It does again."""
@@ -79,7 +87,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended: nothing was closed
         """The channel is gone."""
-        self._gone = True
+        self._gone = self._stops = True
         self._held.clear()
         self.requests.cut("the connection ended before the file was closed")
         self._over(self)
@@ -89,7 +97,8 @@ class Talk(asyncssh.SSHServerSession[bytes]):
     @property
     def waits(self) -> bool:
         """Whether no requests are taken for now: the answers are not read, the rates want it, or a disk is slow."""
-        return self._choked or self.held or self.requests.slow_reads >= _SLOW_READS
+        self._stops = self._choked or self.held or self.requests.slow_reads >= _SLOW_READS
+        return self._stops
 
     @property
     def held(self) -> bool:
@@ -117,10 +126,10 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         finally:
             self._acting = False
             self._flush()
-        self._got, self._need = len(data) - at, need
-        if self._got:
+        if at < len(data):
+            self._got, self._need = len(data) - at, need
             self._held.append(data[at:] if at else data)
-        if self.waits:
+        if self._stops and self.waits:
             self._chan.pause_reading()
 
     def _act(self, data: bytes) -> tuple[int, int]:
@@ -138,7 +147,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
             else:
                 self._greet(kind, ident)
             at = stop
-            if self.waits or self._gone:
+            if self._stops and (self._gone or self.waits):
                 return at, 0
         if end - at >= 4 and int.from_bytes(data[at : at + 4], "big") < 5:
             raise Garbled("a message without a number")
@@ -151,18 +160,21 @@ class Talk(asyncssh.SSHServerSession[bytes]):
         self._send(answers.version(EXTENSIONS))
 
     def _hold(self, seconds: float) -> None:
+        self._stops = True
         self._until = max(self._until, self._loop.time() + seconds)
         self._loop.call_at(self._until + 0.001, self._go_on)
 
     def _go_on(self) -> None:
-        if self._gone:
+        if self._gone or self._acting:
             return
+        self._take_held()
+        self._read_on()
         if self._ended:
-            self._leave()
-        elif not self.waits and not self._acting:
-            self._take_held()
-            if not self.waits:
-                self._chan.resume_reading()
+            self._end()
+
+    def _read_on(self) -> None:
+        if not self._gone and not self.waits:
+            self._chan.resume_reading()
 
     # --- answers out
 
@@ -185,7 +197,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
 
     def drop(self) -> None:
         """End the channel at once."""
-        self._gone = True
+        self._gone = self._stops = True
         self._held.clear()
         self.requests.cut("the session was ended by the server")
         self._chan.abort()

@@ -91,7 +91,7 @@ class Data(Channel):
         self.wire: Wire = Plain(line)
         self._shaken = True
         if session.protected and session.context is not None:
-            self.wire = Tls(session.context, line)
+            self.wire = Tls(session.context, line, tickets=False)
             self._shaken = False
             self.watch(line.fileno(), READ)
 

@@ -15,8 +15,8 @@ from transload.servers.ftp.wire import Broken, Hung
 if TYPE_CHECKING:
     from transload.servers.ftp.session import Session
 
-_AT_ONCE = 4
-"""Blocks that one session may read before the others have their turn."""
+_AT_ONCE = 1 << 20
+"""Bytes that one session may read before the others have their turn."""
 _LEAST_BLOCK = 4096
 _SLOW = 0.25
 
@@ -35,7 +35,8 @@ class Incoming(Transfer):
         data, visit = self.data, self.session.visit
         if data is None or visit is None or self.over or self.landing:
             return
-        for _ in range(_AT_ONCE):
+        until = self.count + _AT_ONCE
+        while self.count < until:
             block = self._block
             try:
                 count = data.wire.read_into(block)

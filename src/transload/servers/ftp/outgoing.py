@@ -16,7 +16,7 @@ from transload.servers.ftp.wire import Broken
 if TYPE_CHECKING:
     from transload.servers.ftp.session import Session
 
-_AT_ONCE = 4
+_AT_ONCE = 1 << 20
 _LINES = 500
 _LEAST_BLOCK = 4096
 _SLOW = 0.25
@@ -92,7 +92,8 @@ class Outgoing(Transfer):
         data, visit = self.data, self.session.visit
         if data is None or visit is None or self.over:
             return
-        for _ in range(_AT_ONCE):
+        until = self.count + _AT_ONCE
+        while self.count < until:
             try:
                 count = self._sent(data)
             except Broken as error:

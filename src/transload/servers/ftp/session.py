@@ -21,7 +21,7 @@ from transload.servers.ftp.ports import Awaiting, Calling
 from transload.servers.ftp.wire import Broken, Plain, Tls, Wire
 
 if TYPE_CHECKING:
-    from OpenSSL import SSL
+    import ssl
 
     from transload.servers.ftp.hall import Hall
 
@@ -49,7 +49,7 @@ class Session(Channel):
         self.since = self.heard = time.monotonic()
         self.wrong = 0
         self.reset()
-        self.context: SSL.Context | None = None
+        self.context: ssl.SSLContext | None = None
         self.protected = self.pbsz = implicit
         """Whether data connections speak TLS."""
         self.awaiting: Awaiting | None = None
@@ -247,7 +247,7 @@ class Session(Channel):
         """Speak TLS from now on."""
         assert self.hall.contexts is not None  # noqa: S101 - asked before
         self.context = self.hall.contexts.for_session()
-        self.wire = Tls(self.context, self.wire.socket)
+        self.wire = Tls(self.context, self.wire.socket, tickets=True)
         self._shaking = True
 
     def _shake(self) -> None:

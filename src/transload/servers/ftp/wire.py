@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from OpenSSL import SSL
+from transload.servers.ftp.hello import LONGEST, protocols
 
 
 class Broken(Exception):
@@ -76,79 +76,103 @@ class Plain:
         self.socket.close()
 
 
+class Hung(Broken):
+    """The other side ended its connection, but left out TLS's word for that: it may have been cut."""
+
+
 class Tls:
     """By TLS, as the one who is called."""
 
     secure = True
 
-    def __init__(self, context: SSL.Context, line: socket.socket) -> None:
-        """Over this socket, which does not block; the handshake comes first."""
-        from OpenSSL import SSL
+    def __init__(self, context: ssl.SSLContext, line: socket.socket, *, tickets: bool) -> None:
+        """Over this socket, which does not block; the handshake comes first.
 
-        self._ssl = SSL
+        `tickets`: whether the client is given any, by which to resume this session.
+        """
+        self._context, self._tickets = context, tickets
         self.socket = line
-        self._line: Any = SSL.Connection(context, line)
-        self._line.set_accept_state()
-        self._done = False
+        self._line: ssl.SSLSocket | None = None
+        self._done = self._waited = False
 
     def shake(self) -> bool:
-        if not self._done:
-            try:
-                self._line.do_handshake()
-            except (self._ssl.WantReadError, self._ssl.WantWriteError):
-                return False
-            except Exception as error:
-                raise Broken("the TLS handshake failed") from error
-            self._done = True
+        if self._done:
+            return True
+        try:
+            if self._line is None:
+                if not self._hears():
+                    return False
+                self._line = self._wrapped()
+            self._line.do_handshake()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except (OSError, ValueError, IndexError) as error:
+            raise Broken("the TLS handshake failed") from error
+        self._done = True
         return True
+
+    def _hears(self) -> bool:
+        """Whether the client's first words are all there; raises ValueError when they are not meant for an FTP server."""
+        said = self.socket.recv(LONGEST, socket.MSG_PEEK)
+        whole = not said or protocols(said, (b"ftp",))
+        if self._waited or not whole:
+            # Until there is more of it, nobody is to be told again that there is something.
+            self._waited = True
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 if whole else len(said) + 1)
+        return whole
+
+    def _wrapped(self) -> ssl.SSLSocket:
+        # A client that only sends, as in an upload, never reads its tickets: when it closes, its system resets the connection.
+        self._context.num_tickets = 2 if self._tickets else 0
+        line = self._context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+        self.socket = line
+        return line
 
     @property
     def resumed(self) -> bool:
         """Whether it goes on with a session that its context knew."""
-        return bool(self._line.session_reused())
+        return bool(self._line and self._line.session_reused)
 
     @property
     def certificate(self) -> str | None:
         """The common name in the client's certificate, which was checked in the handshake."""
-        found = self._line.get_peer_certificate()
-        return found.get_subject().CN if found is not None else None
+        found: dict[str, Any] = dict((self._line and self._line.getpeercert()) or {})
+        names = [value for part in found.get("subject", ()) for key, value in part if key == "commonName"]
+        return str(names[0]) if names else None
 
     def read(self, most: int) -> bytes | None:
         try:
-            return bytes(self._line.recv(most))
-        except self._ssl.Error as error:
-            return None if self._ended(error) else b""
+            return self.socket.recv(most)
+        except OSError as error:
+            _check(error)
+            return None
 
     def read_into(self, block: memoryview) -> int | None:
         try:
-            return int(self._line.recv_into(block))
-        except self._ssl.Error as error:
-            return None if self._ended(error) else 0
-
-    def _ended(self, error: Exception) -> bool:
-        """Whether there is merely nothing yet; False for the orderly end, with its word."""
-        if isinstance(error, self._ssl.WantReadError | self._ssl.WantWriteError):
-            return True
-        if isinstance(error, self._ssl.ZeroReturnError):
-            return False
-        if isinstance(error, self._ssl.SysCallError) and error.args == (-1, "Unexpected EOF"):
-            raise Hung("it ended without the word of TLS that ends it") from error
-        raise Broken("reset, or not TLS") from error
+            return self.socket.recv_into(block)
+        except OSError as error:
+            _check(error)
+            return None
 
     def write(self, data: bytes | memoryview) -> int:
         try:
-            return int(self._line.send(data))
-        except (self._ssl.WantReadError, self._ssl.WantWriteError):
+            return self.socket.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
-        except self._ssl.Error as error:
+        except OSError as error:
             raise Broken("reset") from error
 
     def close(self) -> None:
-        if self._done:
-            with suppress(Exception):  # whoever has hung up does not want to hear it
-                self._line.shutdown()
+        if self._done and self._line is not None:
+            with suppress(OSError, ValueError):  # whoever has hung up does not want to hear it
+                self._line.unwrap()
         self.socket.close()
 
 
-class Hung(Broken):
-    """The other side ended its connection, but left out TLS's word for that: it may have been cut."""
+def _check(error: OSError) -> None:
+    """Raise Hung or Broken, unless there is merely nothing to be read yet."""
+    if isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError):
+        return
+    if isinstance(error, ssl.SSLEOFError):
+        raise Hung("it ended without the word of TLS that ends it") from error
+    raise Broken("that is no TLS" if isinstance(error, ssl.SSLError) else "reset") from error

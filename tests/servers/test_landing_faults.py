@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.mounted import memory
+from tests.peers.postgres import Postgres
 from tests.servers.landings import Wharf, answered
 from tests.servers.test_landing_crash import faults
 from transload.errors import Full, LedgerAway, TransloadError
@@ -72,6 +73,31 @@ def test_a_disk_that_fills_in_the_middle_keeps_what_came_if_it_can(tmp_path):
             upload.cut("no room")
             assert {"a.csv": b"older"} == wharf.files()
             wharf.put("b.csv", b"there is room again")
+        finally:
+            wharf.close()
+
+
+@pytest.mark.slow
+def test_a_database_that_goes_away_and_comes_back_costs_nothing_that_was_promised(tmp_path):
+    with Postgres() as postgres:
+        wharf = Wharf(tmp_path, postgres.url(), {"arrival": {"exists": "replace"}})
+        try:
+            wharf.put("a.csv", b"older")
+            wharf.put("x.tmp", b"to be renamed")
+            postgres.stop()
+            for _ in range(3):
+                with pytest.raises(LedgerAway):
+                    wharf.put("a.csv", b"newer")
+                with pytest.raises(LedgerAway):
+                    wharf.rename("x.tmp", "x.csv")
+                with pytest.raises(LedgerAway):
+                    wharf.remove("a.csv")
+            assert {"a.csv": b"older", "x.tmp": b"to be renamed"} == wharf.files(hidden=True)
+            postgres.start()
+            wharf.put("a.csv", b"newer")
+            wharf.rename("x.tmp", "x.csv")
+            assert {"a.csv": b"newer", "x.csv": b"to be renamed"} == wharf.files(hidden=True)
+            assert ["a.csv", "a.csv", "x.csv"] == wharf.names()
         finally:
             wharf.close()
 

@@ -52,6 +52,7 @@ class Transload:
         self._sessions = Sessions()
         self._house: House | None = None
         self._serves = False
+        self._landed: Callable[[], None] = lambda: None
 
     @property
     def ledger(self) -> Ledger:
@@ -90,16 +91,17 @@ class Transload:
 
         return register
 
-    def start(self, *, role: str = "up", parts: Collection[str] = PARTS) -> None:
+    def start(self, *, role: str = "up", parts: Collection[str] = PARTS, landed: Callable[[], None] = lambda: None) -> None:
         """Begin these parts, in threads, and return: our servers, and the worker that moves the files of all routes.
 
-        Raises ConfigError when a server cannot be opened, or a route delivers nothing to anybody; then nothing has begun.
+        `landed` is called when our servers have received something, for a worker in another process. Raises ConfigError
+        when a server cannot be opened, or a route delivers nothing to anybody; then nothing has begun.
         """
         refuse_idle(self.config.routes)
         if "servers" in parts:
             if not self.config.servers.any and "worker" not in parts:
                 raise ConfigError('there is no server: write a table [servers.sftp] with listen = "0.0.0.0:2022"')
-            self._serves = True
+            self._serves, self._landed = True, landed
             self._house = self._opened(self.config)
         if "worker" in parts:
             self._engine = self._begin(role, [route.name for route in self.config.routes if route.enabled], once=False)
@@ -112,7 +114,11 @@ class Transload:
         return opened(config, self.ledger, self.spool, self.node, self._wake)
 
     def _wake(self) -> None:
-        """Something has landed. A worker in another process sees it at its next turn."""
+        self._landed()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may be due: the worker looks at once."""
         if self._engine is not None:
             self._engine.wake()
 

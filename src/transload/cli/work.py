@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from transload.cli.base import ConfigOption, JsonOption, RouteNames, Stopped, app, chosen, counted, load, say, show_json, warn
+from transload.cli.beside import Beside, follow
 from transload.errors import ConfigError
 from transload.units import show_duration, show_size
 
@@ -61,6 +63,8 @@ def run(routes: RouteNames = None, config: ConfigOption = None, *, as_json: Json
 def up(
     only: Annotated[str, typer.Option(metavar="PARTS", help=f"Which parts, with commas: {', '.join(_PARTS)}.")] = ",".join(_PARTS),
     config: ConfigOption = None,
+    *,
+    followed: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
 ) -> int:
     """Run our servers and all routes for ever, each when it is due.
 
@@ -77,16 +81,37 @@ def up(
         raise ConfigError(f'--only: there is no part "{unknown[0]}"; this version has {", ".join(_PARTS)}')
     loaded = load(config)
     with _logged(loaded, sys.stdout):
-        told = log.get("transload")
-        with Transload(loaded, told=lambda what, files, size: told.info(what, files=files, bytes=size) if files else None) as transload:
+        told = log.get("transload.worker" if followed else "transload")
+        with (
+            # Left last: our servers are closed before their worker is told to end.
+            _beside(loaded, parts) as worker,
+            Transload(loaded, told=lambda what, files, size: told.info(what, files=files, bytes=size) if files else None) as transload,
+        ):
             signals = _signals()
-            transload.start(parts=parts)
+            transload.start(parts=parts - {"worker"} if worker else parts, landed=worker.wake if worker else lambda: None)
+            if worker:
+                worker.begin()
             told.info("up", routes=[route.name for route in loaded.routes if route.enabled], config=str(loaded.file))
+            if followed:
+                threading.Thread(target=follow, args=[transload.wake, signals], name="transload-follow", daemon=True).start()
             while signals.get() == signal.SIGHUP:
-                _reload(transload, config, told)
+                if _reload(transload, config, told) and worker:
+                    worker.reload()
             told.info("stopping: what is in hand is finished or put back")
+            if worker:
+                worker.expect_end()
         told.info("stopped")
     return 0
+
+
+@contextmanager
+def _beside(config: Config, parts: set[str]) -> Iterator[Beside | None]:
+    """The worker in a process of its own, where there are servers that it could disturb."""
+    if config.servers.any and parts == set(_PARTS):
+        with Beside(config.file) as worker:
+            yield worker
+    else:
+        yield None
 
 
 def _signals() -> SimpleQueue[int]:
@@ -103,7 +128,7 @@ def _signals() -> SimpleQueue[int]:
     return arrived
 
 
-def _reload(transload: Transload, config: Path | None, told: FilteringBoundLogger) -> None:
+def _reload(transload: Transload, config: Path | None, told: FilteringBoundLogger) -> bool:
     from transload import log
 
     try:
@@ -116,8 +141,9 @@ def _reload(transload: Transload, config: Path | None, told: FilteringBoundLogge
     except ConfigError as error:
         for line in str(error).splitlines():
             told.error("the new config was refused whole, the old one goes on", fault=line)
-    else:
-        told.info("the new config is in force", routes=[route.name for route in loaded.routes if route.enabled])
+        return False
+    told.info("the new config is in force", routes=[route.name for route in loaded.routes if route.enabled])
+    return True
 
 
 @contextmanager

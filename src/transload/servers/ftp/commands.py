@@ -19,7 +19,7 @@ COMMANDS: dict[bytes, Command] = {
 COMMANDS |= {old: COMMANDS[new] for old, new in _OLD.items()}
 COMMANDS[b"HELP"] = talking.helper(COMMANDS)
 _MOVING = frozenset({b"STOR", b"APPE", b"STOU", b"RETR", b"LIST", b"NLST", b"MLSD"})
-_NAMING = frozenset({b"STOR", b"APPE", b"STOU", b"MKD", b"XMKD"})
+_NAMING = frozenset({b"STOR", b"APPE", b"STOU"})
 
 
 def do(session: Session, verb: bytes, rest: bytes) -> None:

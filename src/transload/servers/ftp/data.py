@@ -163,9 +163,9 @@ class Data(Channel):
             super().want(events)
 
     def failed(self) -> None:
+        self.close()
         if self.transfer is not None:
             self.transfer.stop(b"451 A fault inside the server")
-        self.close()
 
     def close(self) -> None:
         if not self.closed:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from transload import log
 from transload.accounts.addresses import plain
 from transload.config.server import FtpServer
 from transload.errors import Busy, ConfigError, TransloadError
@@ -138,10 +139,17 @@ class FtpDoor:
         self._entrances = []
         waited = time.monotonic() - since
         for session in tuple(hall.sessions):
-            if waited > _PATIENCE:
-                session.close()
-            elif not session.lands and (session.transfer is None or waited > _RUNNING):
-                watch.part(session, "the server stops")
+            try:
+                if waited > _PATIENCE:
+                    hall.sessions.discard(session)
+                    session.close()
+                elif not session.lands and (session.transfer is None or waited > _RUNNING):
+                    watch.part(session, "the server stops")
+            except Exception:  # noqa: BLE001 - the others must be ended all the same
+                log.get("transload.ftp").exception("a session could not be ended")
+        if not hall.sessions:
+            for orphan in tuple(hall.orphans):
+                orphan.give_up()
         if hall.sessions:
             hall.loop.later(_TICK, self._end, hall, ended, since)
         else:

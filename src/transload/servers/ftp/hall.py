@@ -13,6 +13,7 @@ from transload.errors import TransloadError
 from transload.servers.base import Gate
 
 if TYPE_CHECKING:
+    from transload.servers.ftp.incoming import Incoming
     from transload.servers.ftp.loop import Loop
     from transload.servers.ftp.ports import Ports
     from transload.servers.ftp.session import Session
@@ -34,6 +35,8 @@ class Hall:
     work: Executor
     """For what may take longer than the other sessions should wait."""
     sessions: set[Session] = field(default_factory=set)
+    orphans: set[Incoming] = field(default_factory=set)
+    """Uploads whose sessions are over, while their last bytes come in."""
 
     def aside(self, where: Executor, ask: Callable[[], T], answer: Callable[[T | TransloadError], None]) -> None:
         """Do `ask` in a thread; its result, or its error, goes to `answer` in the loop."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1 << 20
 """Bytes that one session may read before the others have their turn."""
+_LAST = 2.0
+"""Seconds in which the last bytes of a client that is gone may come in."""
 _LEAST_BLOCK = 4096
 _SLOW = 0.25
 
@@ -27,6 +29,7 @@ class Incoming(Transfer):
     def __init__(self, session: Session, upload: Upload, yes: bytes) -> None:
         """`yes` is what the client hears when it is true."""
         super().__init__(session)
+        self._orphaned = ""
         self._upload, self._yes = upload, yes
         self._sure: Future[bool] = Future()
         self._block = session.loop.block
@@ -66,6 +69,9 @@ class Incoming(Transfer):
                 return
 
     def _refused(self, error: TransloadError) -> None:
+        if self._orphaned:
+            self.give_up()
+            return
         if isinstance(error, Refused):
             self._upload.discard()
         else:
@@ -75,6 +81,9 @@ class Incoming(Transfer):
     def _ended(self, *, whole: bool) -> None:
         """The last byte is there. Making it durable begins at once, and is not done before the client was looked for."""
         assert self.data is not None  # noqa: S101 - its bytes came by it
+        if self._orphaned:
+            self.give_up()
+            return
         self.landing = True
         self.data.close()
         session = self.session
@@ -98,7 +107,32 @@ class Incoming(Transfer):
         self.end(self._yes if error is None else answers.told_of_bytes(error))
 
     def broken(self, error: Broken) -> None:
+        if self._orphaned:
+            self.give_up()
+            return
         self.stop(b"426 The data connection broke: " + str(error).encode("utf-8", "replace"))
+
+    def lost(self, reason: str) -> None:
+        """The session is over. It does not count any more, but what is on its way is still kept for resuming."""
+        session, data = self.session, self.data
+        if self._orphaned:
+            return
+        if self.over or self.landing or data is None or data.closed:
+            super().lost(reason)
+            return
+        self._orphaned, session.data = reason, None
+        session.hall.orphans.add(self)
+        session.loop.later(_LAST, self.give_up)
+        self.ready()
+
+    def give_up(self) -> None:
+        """No more of it comes."""
+        if not self.over:
+            self.over = True
+            self.session.hall.orphans.discard(self)
+            if self.data is not None:
+                self.data.close()
+            self._cut(self._orphaned)
 
     def drop(self, reason: str) -> None:
         if not self.landing:

@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.peers.fixtures"]
+pytest_plugins = ["tests.peers.fixtures", "tests.stores"]
 
 NOTHING_SKIPPED = os.environ.get("TRANSLOAD_TEST_ALL") == "1"
 AN_HOUR = 3600

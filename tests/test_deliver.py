@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,37 +15,16 @@ from tests.crash.scene import held, table
 from tests.engine.byhand import Yard
 from tests.mounted import memory
 from tests.peers.relay import Relay
-from tests.remotes.places import PATIENCE, Place, at_azure, at_folder, at_s3, at_sshd, ftp_at
+from tests.remotes.places import FAR, PATIENCE, Place, at_sshd
 from transload.deliver import Delivering
 from transload.errors import Unreachable
 from transload.parcels import key_of
 
-KINDS: dict[str, Any] = {
-    "folder": ("tmp_path", at_folder),
-    "ftp": ("vsftpd", ftp_at()),
-    "sftp": ("sshd", at_sshd),
-    "s3": ("moto", at_s3),
-    "azure": ("azurite", at_azure),
-}
 
-
-@pytest.fixture
-def yard(tmp_path):
-    yards = []
-
-    def make(route: str = "", **more: str) -> Yard:
-        yards.append(Yard(tmp_path, route, **more))
-        return yards[-1]
-
-    yield make
-    for one in yards:
-        one.hand.close()
-
-
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group("tests/test_deliver.py")) for kind in KINDS])
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group("tests/test_deliver.py")) for kind in FAR])
 def far(request, tmp_path) -> Place:
     """An empty place of each kind."""
-    fixture, at = KINDS[request.param]
+    fixture, at = FAR[request.param]
     return at(request.getfixturevalue(fixture), tmp_path)
 
 
@@ -201,7 +179,7 @@ def _broken(*_: object) -> None:
 LEVELS = {
     "size": {"folder": "size", "ftp": "size", "sftp": "size", "s3": "hash", "azure": "size"},
     "hash": {"folder": "hash"},
-    "read-back": dict.fromkeys(KINDS, "read-back"),
+    "read-back": dict.fromkeys(FAR, "read-back"),
 }
 
 

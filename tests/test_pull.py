@@ -16,19 +16,6 @@ from tests.remotes.places import PATIENCE, VARIABLE, at_sshd
 from transload.ledger import Claim
 
 
-@pytest.fixture
-def yard(tmp_path):
-    yards = []
-
-    def make(route: str = "", **more: str) -> Yard:
-        yards.append(Yard(tmp_path, route, **more))
-        return yards[-1]
-
-    yield make
-    for one in yards:
-        one.hand.close()
-
-
 def _held(yard: Yard, path: str) -> str:
     row = yard.hand.row(path)
     assert "seen" == row.state

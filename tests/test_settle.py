@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pytest
 
 from tests.crash.scene import held, table
 from tests.engine.byhand import Yard
-from tests.remotes.places import PATIENCE, VARIABLE, Place, at_azure, at_folder, at_s3, at_sshd, ftp_at
+from tests.remotes.places import FAR, PATIENCE, VARIABLE, Place
 
-KINDS: dict[str, Any] = {
-    "folder": ("tmp_path", at_folder),
-    "ftp": ("vsftpd", ftp_at()),
-    "sftp": ("sshd", at_sshd),
-    "s3": ("moto", at_s3),
-    "azure": ("azurite", at_azure),
-}
 MOVE = 'after = { move = "done" }'
 DELETE = 'after = "delete"'
 
 
-@pytest.fixture
-def yard(tmp_path):
-    yards = []
-
-    def make(route: str = "", **more: str) -> Yard:
-        yards.append(Yard(tmp_path, route, **more))
-        return yards[-1]
-
-    yield make
-    for one in yards:
-        one.hand.close()
-
-
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group("tests/test_settle.py")) for kind in KINDS])
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group("tests/test_settle.py")) for kind in FAR])
 def far(request, tmp_path) -> Place:
     """An empty place of each kind."""
-    fixture, at = KINDS[request.param]
+    fixture, at = FAR[request.param]
     return at(request.getfixturevalue(fixture), tmp_path)
 
 

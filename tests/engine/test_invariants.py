@@ -8,7 +8,6 @@ import os
 import pytest
 
 from tests.crash.scene import Scene, held, some_files, table
-from tests.engine.byhand import Yard
 from tests.peers.base import PASSWORD
 from tests.remotes.places import VARIABLE
 from transload.errors import LedgerAway
@@ -16,19 +15,6 @@ from transload.remotes.ftp import FtpRemote
 from transload.secret import Secret
 
 pytestmark = pytest.mark.xdist_group("tests/engine/test_invariants.py")
-
-
-@pytest.fixture
-def yard(tmp_path):
-    yards = []
-
-    def make(route: str = "", **more: str) -> Yard:
-        yards.append(Yard(tmp_path, route, **more))
-        return yards[-1]
-
-    yield make
-    for one in yards:
-        one.hand.close()
 
 
 def _ftp(fake_ftp) -> str:

@@ -290,3 +290,13 @@ CASES = (
 def now() -> float:
     """Whole seconds, now."""
     return float(int(time.time()))
+
+
+FAR: dict[str, Any] = {
+    "folder": ("tmp_path", at_folder),
+    "ftp": ("vsftpd", ftp_at()),
+    "sftp": ("sshd", at_sshd),
+    "s3": ("moto", at_s3),
+    "azure": ("azurite", at_azure),
+}
+"""A kind of destination: the peer that it wants, and how to make an empty place there."""

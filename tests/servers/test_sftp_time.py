@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from contextlib import suppress
 
 import asyncssh
+import paramiko
 import pytest
 
 from tests.servers import sftp_raw as raw
-from tests.servers.sftp_ground import Ground
+from tests.servers.sftp_ground import PASSWORD, USER, Ground
 from tests.servers.sftp_raw import connection, span, text, with_channel
+from transload.errors import Full
 from transload.servers.base import KEPT
 from transload.servers.visit import Stay, Stays
 
@@ -204,3 +207,35 @@ def test_a_hundred_thousand_names_are_listed_while_others_work():
         count, worst = asyncio.run(work())
         assert 100_000 == count
         assert worst < 10
+
+
+def test_a_file_that_was_not_taken_is_said_to_be_missing_to_those_who_only_look_at_its_size():
+    class Refusing(Stay):
+        def upload(self, path, **how):
+            upload = super().upload(path, **how)
+
+            def finish(then, sure=None):
+                upload.cut("no room")
+                then(Full("no room at all"))
+
+            return _Late(upload, finish)
+
+    with Ground() as ground:
+        stays, usual = Stays(ground.homes, ground.landing, ground.paces), ground.gate._visits
+
+        def visit(seat):
+            found = stays(seat)
+            found.__class__ = Refusing
+            return found
+
+        ground.gate._visits = visit
+        file = ground.file("refused.csv")
+        with socket.create_connection(("127.0.0.1", ground.port)) as wire, paramiko.Transport(wire) as transport:
+            transport.connect(username=USER, password=PASSWORD)
+            with paramiko.SFTPClient.from_transport(transport) as client, pytest.raises(FileNotFoundError):
+                client.put(str(file), "refused.csv")
+        transport.join(10)
+        assert "Failure" in ground.sftp(f"put {file}", fails=True)
+        ground.gate._visits = usual
+        ground.sftp(f"put {file}")
+        assert file.read_bytes() == (ground.home / "refused.csv").read_bytes()

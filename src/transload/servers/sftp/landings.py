@@ -9,6 +9,8 @@ from contextlib import suppress
 from transload.errors import TransloadError
 from transload.servers.base import Then
 
+_FAILED = 1000
+
 
 class UnderWay(Exception):
     """A path is just being made durable; what was asked about it is asked again afterwards."""
@@ -25,6 +27,7 @@ class Landings:
         """`ended` is told in `loop` whenever one is over."""
         self._loop, self._ended = loop, ended
         self._waiting: dict[bytes, list[Callable[[], None]]] = {}
+        self._failed: dict[bytes, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -54,6 +57,23 @@ class Landings:
         for path in paths:
             if path in self._waiting:
                 raise UnderWay(path)
+
+    def failed(self, path: bytes) -> None:
+        """An upload to `path` was not taken, though all its bytes came."""
+        self._failed[path] = None
+        if len(self._failed) > _FAILED:
+            del self._failed[next(iter(self._failed))]
+
+    def anew(self, path: bytes) -> None:
+        """Another upload to `path` begins."""
+        self._failed.pop(path, None)
+
+    def has_failed(self, path: bytes) -> bool:
+        """Whether the last upload to `path` in this session was not taken.
+
+        Some clients (paramiko) do not look at the answer to a close but at the size that is there; what is kept for resuming has it.
+        """
+        return path in self._failed
 
     def after(self, path: bytes, go_on: Callable[[], None]) -> None:
         """Call `go_on` when `path`, which is under way, is there."""

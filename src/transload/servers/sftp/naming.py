@@ -86,6 +86,8 @@ class Naming:
     # --- requests
 
     def _stat(self, ident: int, path: bytes) -> None:
+        if self._landings.has_failed(path):
+            raise Missing(f"{spell(path)}: what was sent last was not taken")
         self._send(answers.attrs(ident, self._visit.item(path)))
 
     def _setstat(self, ident: int, data: bytes, at: int, stop: int) -> None:

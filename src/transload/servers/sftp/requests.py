@@ -136,6 +136,7 @@ class Requests:
     def _begin(self, path: bytes, flags: int) -> Incoming:
         anew = flags & (_CREATE | _TRUNCATE | _EXCLUDE | _APPEND) == _CREATE | _TRUNCATE
         there = None if anew else self._there(path)
+        self.landings.anew(path)
         if there is None and not flags & _CREATE:
             raise Missing(f"{spell(path)}: not there")
         if there is not None and flags & _CREATE and flags & _EXCLUDE:
@@ -177,6 +178,7 @@ class Requests:
 
     def _landed(self, ident: int, file: Incoming, error: TransloadError | None) -> None:
         if error is not None:
+            self.landings.failed(file.path)
             self._fail(ident, error)
             return
         try:

@@ -16,6 +16,7 @@ from tests.peers.sshd import make_key
 from tests.servers.sftp_ground import PASSWORD, USER, Ground
 from transload.config.server import SftpServer
 from transload.errors import ConfigError
+from transload.servers.gate import Door
 from transload.servers.sftp import SftpDoor
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -230,3 +231,15 @@ def test_a_stopped_server_frees_its_port_and_starts_again(ground):
     again = SftpDoor(SftpServer(listen=f"127.0.0.1:{port}"), ground.gate, ground.work / "keys")
     again.start()
     again.stop()
+
+
+def test_who_may_not_even_connect_is_told_in_a_word():
+    with Ground() as ground:
+        ground.gate.greet("sftp", "127.0.0.1")
+        ground.gate._doors["sftp"] = Door(sessions=1)
+        with socket.create_connection(("127.0.0.1", ground.port), timeout=10) as wire:
+            assert wire.recv(100).startswith(b"Not now")
+            assert b"" == wire.recv(100)
+        assert not ground.door._lines
+        ground.gate.gone("sftp", "127.0.0.1")
+        ground.sftp("pwd")

@@ -17,17 +17,21 @@ from pathlib import Path
 
 from tests.peers.base import PeerMissing
 
-from bench import fleet, known, memory, pull, stores
+from bench import crowded, fleet, known, memory, pull, serve, stores
 from bench.race import Row
 
 BENCHES: dict[str, Callable[[Path, int, float], Iterator[Row]]] = {
     "T1": pull.t1,
     "T2": pull.t2,
     "T3": pull.t3,
+    "T4": serve.t4,
+    "T5": serve.t5,
+    "T6": crowded.t6,
     "T7": known.t7,
     "T8": stores.t8,
     "T14": memory.t14,
     "T15": fleet.t15,
+    "LOGINS": crowded.logins,
 }
 _MEMORY = Path("/dev/shm")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import statistics
 import subprocess
 import tempfile
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.peers.base import children
 
 OURS = "transload"
 LONGEST = 1800.0
@@ -22,13 +25,17 @@ class Wrong(Exception):
 
 @dataclass
 class Contestant:
-    """Who does the work: `prepare` is called before each run and not measured, `check` after it."""
+    """Who does the work: `prepare` is called before each run and not measured, `check` after it.
+
+    Where all have the same client, `server` gives the process whose memory and processor time count in place of the command's.
+    """
 
     name: str
     command: Sequence[str]
     env: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[], None] = lambda: None
     check: Callable[[], None] = lambda: None
+    server: Callable[[], int] | None = None
 
 
 @dataclass
@@ -82,6 +89,8 @@ def once(contestant: Contestant) -> tuple[float, float, float]:
     """Seconds, MB and seconds of processors of one run, checked."""
     contestant.prepare()
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"} | contestant.env
+    server = contestant.server() if contestant.server else None
+    before = spent(server) if server else 0.0
     with tempfile.TemporaryFile() as said:
         begun = time.perf_counter()
         process = subprocess.Popen(contestant.command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env)
@@ -91,8 +100,25 @@ def once(contestant: Contestant) -> tuple[float, float, float]:
         if process.returncode != 0:
             said.seek(0)
             raise Wrong(f"{contestant.name} ended with {process.returncode}: {said.read()[-2000:].decode('utf-8', 'replace')}")
+    memory, cpu = (peak(server), spent(server) - before) if server else (usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
     contestant.check()
-    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    return seconds, memory, cpu
+
+
+def peak(server: int) -> float:
+    """The most memory (MB) that a process, and each of those that it started and that still live, has had so far."""
+    return sum(int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{one}/status").read_text())[1]) for one in (server, *children(server))) / 1024
+
+
+def spent(server: int) -> float:
+    """Seconds of processors that a process, and those that it started, have used so far."""
+    return sum(_spent(one) for one in (server, *children(server)))
+
+
+def _spent(server: int) -> float:
+    # Its name, in parentheses, may hold anything.
+    figures = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, figures[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def race(contestants: Sequence[Contestant], pairs: int) -> dict[str, Measured]:

@@ -175,6 +175,9 @@ class Rename(Waiting):
         if self._aside is not None and self._exists != "version":
             with beside(self.home, self._new) as target:
                 os.unlink(self._aside.base, dir_fd=target)
+        # Nobody will go on with what was kept of a cut upload of that name: it would show again once this file is removed.
+        with suppress(Missing):
+            forget(self.home, self._new)
 
 
 class Removal(Waiting):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.ledger.acts import Acts, entry, owed
-from tests.ledger.conftest import MEMORY
+from tests.stores import MEMORY
 from transload.ledger import Ledger, Lost
 from transload.ledger.care import _FAULTS
 from transload.ledger.claims import POISON_AFTER

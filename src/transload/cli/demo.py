@@ -17,7 +17,8 @@ def demo(
     """Play the main job on this machine.
 
     Starts partner servers (FTP, SFTP, HTTP, FTPS, S3, Azure) on loopback with awkward files, fetches and delivers them, is
-    killed in the middle and goes on, and compares every byte from the other side. Removes everything it made.
+    killed in the middle and goes on, compares every byte from the other side, and has a logger upload to an FTP server
+    of our own. Removes everything it made.
     """
     from transload.demo import Story
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transload.demo import files, inspection, setting
+from transload.demo import files, inspection, receiving, setting
 from transload.demo.inspection import Found
 from transload.demo.partners import Partners
 from transload.errors import TransloadError
@@ -57,6 +57,30 @@ class Story:
         self._corrected(partners, wanted)
         self._told(partners)
         self._compared(partners, wanted)
+        self._received(partners.place)
+
+    def _received(self, place: Path) -> None:
+        self._chapter("A logger uploads to our own FTP server: x.$$$ first, then renamed to x.csv")
+        site, data = receiving.Site(place, _transload("up"), _plain()), receiving.readings()
+        self.say("   $ transload up")
+        try:
+            site.up()
+            with site.logger() as logger:
+                self.say(f"   STOR {receiving.TEMPORARY:<28} {receiving.sent(logger, receiving.TEMPORARY, data)}")
+            site.cut(data)
+            self.say(f"   STOR {receiving.CUT:<28} cut off in the middle: the logger's line broke")
+            self.say(f"   $ kill -9 {site.end(signal.SIGKILL)}")
+            self.say("   $ transload up")
+            site.up()
+            with site.logger() as logger:
+                self.say(f"   RNTO {receiving.NAME:<28} {logger.rename(receiving.TEMPORARY, receiving.NAME)}")
+            self._expect(site.wait(), "the function was not told, or the file is not in the folder of its site")
+        finally:
+            site.end()
+        for line in site.told():
+            self.say(f"   on_received was called: id {line[0]}, {line[1]}, {line[2]} bytes, from {line[4]} at {line[5]}")
+        self._expect(site.whole(data), "the function was to be told once, and sites/Tartu/raw to hold that one file")
+        self.say("   once, over a kill -9; the file is in sites/Tartu/raw, whole; the one that was cut did not count")
 
     def _introduce(self, partners: Partners) -> None:
         self._chapter("Three partners have files, with names as they are in real life")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import shutil
 import socket
@@ -112,6 +113,17 @@ class FtpGround:
         return client
 
 
+def free_range(count: int) -> tuple[int, int]:
+    """The first and the last of so many ports in a row that nobody has now, nor gets by chance."""
+    for _ in range(100):
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first, first + count - 1
+    raise AssertionError("no free ports")
+
+
 def trusting() -> ssl.SSLContext:
     """A client's TLS that trusts the tests' authority."""
     return ssl.create_default_context(cafile=str(certificates().ca))
@@ -122,8 +134,18 @@ class Raw:
 
     def __init__(self, port: int, host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> None:
         """Connect."""
+        self._begin(socket.create_connection((host, port), timeout=10), host, context)
+
+    @classmethod
+    def over(cls, line: socket.socket) -> Raw:
+        """Over a connection that is there."""
+        client = cls.__new__(cls)
+        client._begin(line, "127.0.0.1", None)
+        return client
+
+    def _begin(self, line: socket.socket, host: str, context: ssl.SSLContext | None) -> None:
         self.host, self.context = host, context or trusting()
-        self.line: Any = socket.create_connection((host, port), timeout=10)
+        self.line: Any = line
         self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._heard = b""
 

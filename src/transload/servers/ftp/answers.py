@@ -30,7 +30,7 @@ def _answer(codes: dict[type[TransloadError], int], error: TransloadError) -> by
         return b"451 Not now; try again later"
     code = next((code for kind, code in codes.items() if isinstance(error, kind)), 451)
     line = "".join(c if c.isprintable() else "?" for c in str(error).partition("\n")[0][:_LONGEST])
-    return b"%d %s" % (code, (line[:1].upper() + line[1:]).encode("utf-8", "replace") or b"It cannot be done")
+    return b"%d %s" % (code, line.encode("utf-8", "replace") or b"It cannot be done")
 
 
 def quoted(path: bytes) -> bytes:

@@ -74,21 +74,19 @@ class Incoming(Transfer):
             return
         if isinstance(error, Refused):
             self._upload.discard()
+            self.end(answers.told_of_bytes(error))
         else:
-            self._cut(str(error))
-        self.end(answers.told_of_bytes(error))
+            self.stop(answers.told_of_bytes(error))
 
     def _ended(self, *, whole: bool) -> None:
         """The last byte is there. Making it durable begins at once, and is not done before the client was looked for."""
         assert self.data is not None  # noqa: S101 - its bytes came by it
-        if self._orphaned:
-            self.give_up()
-            return
         self.landing = True
         self.data.close()
         session = self.session
+        session.hall.orphans.discard(self)
         self._upload.finish(self._then, self._sure)
-        if whole:
+        if whole and not self._orphaned:
             seconds = self._upload.grace
             session.loop.later(evidence.grace(session.wire.socket) if seconds is None else seconds, self._look)
         else:
@@ -127,19 +125,28 @@ class Incoming(Transfer):
 
     def give_up(self) -> None:
         """No more of it comes."""
-        if not self.over:
+        if not self.over and not self.landing:
             self.over = True
             self.session.hall.orphans.discard(self)
             if self.data is not None:
                 self.data.close()
-            self._cut(self._orphaned)
+            self.drop(self._orphaned)
+
+    def stop(self, answer: bytes) -> bool:
+        if self.over or self.landing:
+            return False
+        self.over = True
+        if self.data is not None:
+            self.data.close()
+        session = self.session
+        # What is kept may have to go to another disk: that takes its time. Who asks for its size then is told the truth.
+        session.hall.aside(
+            session.hall.work, lambda: self._upload.cut(answer.decode("utf-8", "replace")), lambda _: session.transferred(answer)
+        )
+        return True
 
     def drop(self, reason: str) -> None:
         if not self.landing:
-            self._cut(reason)
+            self.session.hall.work.submit(self._upload.cut, reason)
         elif not self._sure.done():
             self._sure.set_result(False)
-
-    def _cut(self, reason: str) -> None:
-        # What is kept may have to go to another disk: that takes its time.
-        self.session.hall.work.submit(self._upload.cut, reason)

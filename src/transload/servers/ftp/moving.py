@@ -129,6 +129,7 @@ def store(session: Session, path: bytes, *, append: bool = False, yes: bytes = b
 
     def begun(upload: Upload | TransloadError) -> None:
         if isinstance(upload, TransloadError):
+            session.drop_data()
             session.go_on(
                 b"554 " + str(upload).encode("utf-8", "replace") if isinstance(upload, Refused) and offset else told_of_name(upload)
             )

@@ -54,7 +54,7 @@ class Session(Channel):
         """Whether data connections speak TLS."""
         self.awaiting: Awaiting | None = None
         self.calling: Calling | None = None
-        self.refused = b""
+        self.refused = self.farewell = b""
         self.target: tuple[str, int] | None = None
         self.data: Data | None = None
         self.transfer: Transfer | None = None
@@ -147,6 +147,14 @@ class Session(Channel):
             if not self._out:
                 self.close()
 
+    def part(self, transfer_answer: bytes, answer: bytes) -> None:
+        """Break off the transfer, if there is one; then say `answer`, and part."""
+        if self.transfer is None:
+            self.end(answer)
+        else:
+            self.farewell = answer
+            self.transfer.stop(transfer_answer)
+
     # --- what the client says
 
     def ready_to_read(self) -> None:
@@ -174,7 +182,7 @@ class Session(Channel):
             return
         if len(self._lines) > _LINES:
             self.want(WRITE if self._out else 0)
-        if not self.busy:
+        if not self.busy or self.transfer is not None:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -212,8 +220,9 @@ class Session(Channel):
             self.say(answer)
 
     def _abort(self) -> None:
-        if self.transfer is not None and self.transfer.stop(b"426 Transfer aborted"):
-            self.aborted = True
+        if self.transfer is not None:
+            self.aborted = not self.transfer.landing  # what has ended cannot be broken off any more
+            self.transfer.stop(b"426 Transfer aborted")
 
     # --- waiting
 
@@ -305,7 +314,11 @@ class Session(Channel):
         """The transfer is over: that is its last word."""
         self.drop_data()
         self.transfer = None
-        self.go_on(answer)
+        if self.farewell:
+            self.say(answer)
+            self.end(self.farewell)
+        else:
+            self.go_on(answer)
 
     # --- the end
 

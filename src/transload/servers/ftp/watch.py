@@ -26,7 +26,7 @@ def look(session: Session, settings: FtpServer, now: float) -> None:
             session.end(b"421 That took too long; goodbye")
         return
     transfer = session.transfer
-    if transfer is not None and transfer.landing:
+    if transfer is not None and (transfer.landing or transfer.over):
         return
     if why := session.visit.over:
         part(session, why)
@@ -40,9 +40,8 @@ def look(session: Session, settings: FtpServer, now: float) -> None:
 
 def part(session: Session, why: str) -> None:
     """End the session for this reason; its transfer breaks off."""
-    if session.transfer is not None:
-        session.transfer.stop(b"426 " + why.encode("utf-8", "replace"))
-    session.end(b"421 " + why.encode("utf-8", "replace"))
+    said = why.encode("utf-8", "replace")
+    session.part(b"426 " + said, b"421 " + said)
 
 
 def _look_at(session: Session, transfer: Transfer, settings: FtpServer, now: float) -> None:
@@ -53,10 +52,10 @@ def _look_at(session: Session, transfer: Transfer, settings: FtpServer, now: flo
             transfer.stop(said)
     elif not transfer.held:
         why = slow(transfer, settings, now)
-        if why:
+        if why and now - max(transfer.moved, session.heard) > settings.stalled:
+            session.part(b"426 " + why.encode(), b"421 Nothing moves; goodbye")
+        elif why:
             transfer.stop(b"426 " + why.encode())
-            if now - max(transfer.moved, session.heard) > settings.stalled:
-                session.end(b"421 Nothing moves; goodbye")
 
 
 def slow(transfer: Transfer, settings: FtpServer, now: float) -> str:

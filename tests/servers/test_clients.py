@@ -8,13 +8,14 @@ import os
 import random
 import socket
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.crash.until import until
-from tests.servers.clients import CLIENTS, EACH, PLAIN, SFTP, Client, Rclone, ftplib_session, paramiko_session
+from tests.servers.clients import CLIENTS, EACH, EXPLICIT, PLAIN, SFTP, Client, Rclone, ftplib_session, paramiko_session
 from tests.servers.running import Up
 
 SIZE = 300_000
@@ -188,3 +189,27 @@ def test_lftp_mirrors_a_tree_there_and_back(up, tmp_path):
     )
     assert there == back
     assert 40 == sum(path.startswith(b"mirrored/") for path in up.received())
+
+
+def test_a_client_that_sends_byte_by_byte_over_tls_stands_in_nobodys_way(up):
+    told = threading.Event()
+
+    def trickle() -> None:
+        with suppress(OSError, ftplib.Error), ftplib_session(up, EXPLICIT) as line:
+            data_line = line.transfercmd("STOR trickle.bin")
+            while not told.is_set():
+                data_line.sendall(b"x")
+            for one in (line.sock, data_line):
+                one.shutdown(socket.SHUT_RDWR)
+                one.close()
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    try:
+        until(up.under_way)
+        with ftplib_session(up, EXPLICIT) as line:
+            assert "trickle.bin" not in line.nlst()
+    finally:
+        told.set()
+        sender.join()
+    until(lambda: b"trickle.bin" in up.kept())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1 << 20
 """Bytes that one session may read before the others have their turn."""
+_READS = 64
+"""The same for a client whose bytes come in very small pieces: TLS gives a record at a time, and a record may hold one byte."""
 _LAST = 2.0
 """Seconds in which the last bytes of a client that is gone may come in."""
 _LEAST_BLOCK = 4096
@@ -39,7 +41,9 @@ class Incoming(Transfer):
         if data is None or visit is None or self.over or self.landing:
             return
         until = self.count + _AT_ONCE
-        while self.count < until:
+        for _ in range(_READS):
+            if self.count >= until:
+                return
             block = self._block
             try:
                 count = data.wire.read_into(block)

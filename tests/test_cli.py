@@ -86,6 +86,7 @@ def test_the_examples_of_init_are_sound_too(tmp_path, monkeypatch):
     host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFmcTCKxSyPeyFcSJLKVDPVTRCWSfjSkWEXRaEEt9wnJ"
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "carrier").write_text("a key")
+    (tmp_path / "keys" / "carrier").chmod(0o600)
     (tmp_path / "transload.toml").write_text(whole.replace("ssh-ed25519 AAAA...", host_key))
     for name in ("WAREHOUSE_PASSWORD", "S3_KEY", "S3_SECRET"):
         monkeypatch.setenv(name, "x")
@@ -266,7 +267,7 @@ to = [{ remote = "carrier", name = "in/{name}" }]
 def test_schema_is_one_that_the_example_keeps(place):
     told = place.give("schema")
     assert 0 == told.code
-    assert {"transload", "remotes", "routes"} == told.document["properties"].keys()
+    assert {"transload", "remotes", "servers", "users", "routes"} == told.document["properties"].keys()
 
 
 def test_ls_filters(place):

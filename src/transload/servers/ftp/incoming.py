@@ -40,10 +40,9 @@ class Incoming(Transfer):
         data, visit = self.data, self.session.visit
         if data is None or visit is None or self.over or self.landing:
             return
-        until = self.count + _AT_ONCE
-        for _ in range(_READS):
-            if self.count >= until:
-                return
+        until, reads = self.count + _AT_ONCE, 0
+        while self.count < until and reads < _READS:
+            reads += 1
             block = self._block
             try:
                 count = data.wire.read_into(block)

@@ -14,7 +14,7 @@ from transload.servers.ftp.lines import beneath
 from transload.servers.ftp.looking import visit
 from transload.servers.ftp.session import Session
 
-_TIME = re.compile(rb"(\d{14})(?:\.(\d{1,6})\d*)?")
+_TIME = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,6})\d*)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -79,14 +79,14 @@ def set_time(session: Session, given: bytes) -> None:
     told_time, _, path = given.partition(b" ")
     found = _TIME.fullmatch(told_time)
     try:
-        when = datetime.strptime(found[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC) if found and path else None
+        when = datetime(*map(int, found.groups()[:6]), tzinfo=UTC) if found and path else None  # type: ignore[misc,arg-type]
     except ValueError:
         when = None
     if found is None or when is None:
         session.say(b"501 MFMT YYYYMMDDHHMMSS file")
         return
     delta = when - _EPOCH
-    micro = (delta.days * 86400 + delta.seconds) * 1_000_000 + int((found[2] or b"0").ljust(6, b"0"))
+    micro = (delta.days * 86400 + delta.seconds) * 1_000_000 + int((found[7] or b"0").ljust(6, b"0"))
     visit(session).set_time(beneath(session.cwd, path), micro)
     session.say(b"213 Modify=%s; %s" % (stamp(micro), path))
 

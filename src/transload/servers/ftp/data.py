@@ -170,5 +170,5 @@ class Data(Channel):
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self.unwatch()
+            self.forget()
             self.wire.close()

@@ -97,6 +97,12 @@ class Channel:
             self.loop.poller.unregister(self._fileno)
             self._fileno = -1
 
+    def forget(self) -> None:
+        """The same, for a descriptor that is closed in this moment: the system forgets it by itself."""
+        if self._fileno >= 0:
+            self.loop.poller.socket_map.pop(self._fileno, None)
+            self._fileno = -1
+
     def ready_to_read(self) -> None:
         """There is something to read, or an error; or nothing, when that was meant for a descriptor that had this number."""
 

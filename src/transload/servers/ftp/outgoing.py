@@ -85,6 +85,7 @@ class Outgoing(Transfer):
 
     def begin(self, data: Data) -> None:
         super().begin(data)
+        data.wire.socket.setblocking(False)
         self._by_system = self._source.descriptor >= 0 and not data.wire.secure
         self.ready()
 

@@ -125,14 +125,13 @@ class Awaiting(Channel):
             line.close()
             self.strangers += 1
             return
-        line.setblocking(False)
         session.awaiting = None
         self.close()
         session.connected(line)
 
     def close(self) -> None:
         if self._fileno >= 0:
-            super().close()
+            self.forget()
             self._session.hall.ports.give_back(self._door, self.port)
 
 

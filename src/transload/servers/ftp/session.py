@@ -359,7 +359,7 @@ class Session(Channel):
         if self.closed:
             return
         self.closed = True
-        self.unwatch()
+        self.forget()
         self.wire.close()
         if self.transfer is not None:
             self.transfer.lost("the client is gone")

@@ -42,7 +42,7 @@ class Plain:
     secure = False
 
     def __init__(self, line: socket.socket) -> None:
-        """Over this socket, which does not block."""
+        """Over this socket."""
         self.socket = line
 
     def shake(self) -> bool:
@@ -50,7 +50,7 @@ class Plain:
 
     def read(self, most: int) -> bytes | None:
         try:
-            return self.socket.recv(most)
+            return self.socket.recv(most, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -58,7 +58,7 @@ class Plain:
 
     def read_into(self, block: memoryview) -> int | None:
         try:
-            return self.socket.recv_into(block)
+            return self.socket.recv_into(block, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -66,7 +66,7 @@ class Plain:
 
     def write(self, data: bytes | memoryview) -> int:
         try:
-            return self.socket.send(data)
+            return self.socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -86,10 +86,11 @@ class Tls:
     secure = True
 
     def __init__(self, context: ssl.SSLContext, line: socket.socket, *, tickets: bool) -> None:
-        """Over this socket, which does not block; the handshake comes first.
+        """Over this socket; the handshake comes first.
 
         `tickets`: whether the client is given any, by which to resume this session.
         """
+        line.setblocking(False)
         self._context, self._tickets = context, tickets
         self.socket = line
         self._line: ssl.SSLSocket | None = None

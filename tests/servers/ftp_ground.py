@@ -39,6 +39,7 @@ class FtpGround:
     def __init__(self, work: Path | None = None, *, plain: bool = False, settings: dict[str, Any] | None = None, **account: Any) -> None:
         """`plain` is a landing without a ledger; `settings` are the server's, the others the account's."""
         self.work = work or Path(tempfile.mkdtemp(prefix="ftp-ground-"))
+        self.work.mkdir(exist_ok=True)
         self.ledger = Ledger(f"sqlite:///{self.work}/ledger.db")
         self.spool = Spool(self.work / "spool", min_free=0, keep=0)
         (self.work / "transload.toml").write_text('[servers.ftp]\nlisten = "127.0.0.1:2121"\n')

@@ -5,43 +5,38 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, TypeVar
 
 from transload.accounts.addresses import plain
 from transload.errors import TransloadError
 from transload.servers.base import Visit
-from transload.servers.ftp import evidence
+from transload.servers.ftp.answering import UNREAD, Line
 from transload.servers.ftp.data import Data, Transfer
 from transload.servers.ftp.facts import FACTS
 from transload.servers.ftp.lines import Nonsense, next_line, parted
-from transload.servers.ftp.loop import READ, WRITE, Channel
+from transload.servers.ftp.loop import READ, WRITE
 from transload.servers.ftp.ports import Awaiting, Calling
-from transload.servers.ftp.wire import Broken, Plain, Tls, Wire
+from transload.servers.ftp.wire import Tls
 
 if TYPE_CHECKING:
-    import ssl
-
     from transload.servers.ftp.hall import Hall
 
 T = TypeVar("T")
 Do = Callable[["Session", bytes, bytes], None]
-_READ = 16384
 _LINES = 4096
 """Lines that may wait, before the client has to wait with the next."""
-_UNREAD = 64 * 1024
-"""Bytes of answers that a client may leave unread before its next command is looked at."""
 _STRANGE = 10
 """Commands that make no sense, before the login, until the line is cut."""
 
 
-class Session(Channel):
+class Session(Line):
     """A client. Lives in the loop; while it is `busy`, its further commands wait."""
 
     def __init__(self, hall: Hall, line: socket.socket, address: str, do: Do, *, implicit: bool) -> None:
         """At `address`; what it says is done by `do`."""
-        super().__init__(hall.loop)
+        super().__init__(hall.loop, line)
         self.hall, self.address, self._do = hall, address, do
         self.visit: Visit | None = None
         self.user = self.password = ""
@@ -49,7 +44,6 @@ class Session(Channel):
         self.since = self.heard = time.monotonic()
         self.wrong = 0
         self.reset()
-        self.context: ssl.SSLContext | None = None
         self.protected = self.pbsz = implicit
         """Whether data connections speak TLS."""
         self.awaiting: Awaiting | None = None
@@ -58,15 +52,11 @@ class Session(Channel):
         self.target: tuple[str, int] | None = None
         self.data: Data | None = None
         self.transfer: Transfer | None = None
-        self.aborted = self.busy = self.closed = self._going = False
-        self.leaving: float | None = None
-        """Since when only the last word has to be brought to the client."""
-        self._said, self._lines, self._out = bytearray(), deque[bytes](), bytearray()
+        self.aborted = self.busy = self._going = False
+        self._said, self._lines = bytearray(), deque[bytes]()
         self._strange = 0
-        _tune(line)
         self.local = plain(str(line.getsockname()[0]))
-        self.wire: Wire = Plain(line)
-        self._shaking = self._greeted = False
+        self._greeted = False
         hall.sessions.add(self)
         self.watch(line.fileno(), READ)
         if implicit:
@@ -91,62 +81,6 @@ class Session(Channel):
         self._greeted = True
         self.say(b"220 " + self.hall.settings.banner.encode("utf-8", "replace").replace(b"\r", b" ").replace(b"\n", b" "))
 
-    def say(self, answer: bytes) -> None:
-        """One line."""
-        if b"\xff" in answer:
-            answer = answer.replace(b"\xff", b"\xff\xff")
-        self._send(answer + b"\r\n")
-
-    def say_all(self, code: int, first: bytes, lines: Iterable[bytes], last: bytes) -> None:
-        """An answer of several lines."""
-        middle = b"".join(b" " + one + b"\r\n" for one in lines).replace(b"\xff", b"\xff\xff")
-        self._send(b"%d-%s\r\n%s" % (code, first.replace(b"\xff", b"\xff\xff"), middle))
-        self.say(b"%d %s" % (code, last))
-
-    def _send(self, data: bytes) -> None:
-        if self.closed:
-            return
-        if not self._out:
-            try:
-                sent = self.wire.write(data)
-            except Broken:
-                self.close()
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-        self._out += data
-        self.want(READ | WRITE)
-
-    def ready_to_write(self) -> None:
-        if self._shaking:
-            self._shake()
-            return
-        while self._out:
-            try:
-                sent = self.wire.write(bytes(self._out[:_UNREAD]))
-            except Broken:
-                self.close()
-                return
-            if not sent:
-                return
-            del self._out[:sent]
-        self.want(READ)
-        if self.leaving is not None:
-            self.close()
-        else:
-            self._go_on()
-
-    def end(self, answer: bytes) -> None:
-        """Say that, and part."""
-        if self._shaking:
-            self.close()
-        elif self.leaving is None:
-            self.say(answer)
-            self.leaving = time.monotonic()
-            if not self._out:
-                self.close()
-
     def part(self, transfer_answer: bytes, answer: bytes) -> None:
         """Break off the transfer, if there is one; then say `answer`, and part."""
         if self.transfer is None:
@@ -161,14 +95,8 @@ class Session(Channel):
         if self._shaking:
             self._shake()
             return
-        try:
-            said = self.wire.read(_READ)
-        except Broken:
-            said = b""
-        if said is None:
-            return
+        said = self._read()
         if not said:
-            self.close()
             return
         self.heard = time.monotonic()
         self._said += said
@@ -192,7 +120,7 @@ class Session(Channel):
         self._going = True
         lines = self._lines
         try:
-            while lines and not self.closed and self.leaving is None and len(self._out) < _UNREAD:
+            while lines and not self.closed and self.leaving is None and len(self._out) < UNREAD:
                 if self.busy and not (self.transfer is not None and lines[0].upper() == b"STAT"):
                     return
                 verb, rest = parted(lines.popleft())
@@ -245,8 +173,6 @@ class Session(Channel):
         self.wait()
         self.hall.aside(where, ask, answer)
 
-    # --- TLS
-
     @property
     def buffered(self) -> bool:
         """Whether the client has said more than we have looked at."""
@@ -255,18 +181,11 @@ class Session(Channel):
     def secure(self) -> None:
         """Speak TLS from now on."""
         assert self.hall.contexts is not None  # noqa: S101 - asked before
-        self.context = self.hall.contexts.for_session()
-        self.wire = Tls(self.context, self.wire.socket, tickets=True)
-        self._shaking = True
+        self._secure(self.hall.contexts.for_session())
 
     def _shake(self) -> None:
-        try:
-            if not self.wire.shake():
-                return
-        except Broken:
-            self.close()
+        if not self._shaken():
             return
-        self._shaking = False
         if isinstance(self.wire, Tls):
             self.certificate = self.wire.certificate
         if not self._greeted:
@@ -323,11 +242,6 @@ class Session(Channel):
     # --- the end
 
     @property
-    def there(self) -> bool:
-        """Whether the client still holds its end of the line."""
-        return not self.closed and evidence.there(self.wire.socket)
-
-    @property
     def lands(self) -> bool:
         """Whether something is being made durable that the client waits for."""
         return self.busy and (self.transfer is None or self.transfer.landing)
@@ -351,9 +265,6 @@ class Session(Channel):
             self.data.close()
         self.awaiting = self.calling = self.data = self.target = None
 
-    def failed(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """The client is gone, or has to go."""
         if self.closed:
@@ -368,10 +279,3 @@ class Session(Channel):
             self.visit.close()
         self.hall.sessions.discard(self)
         self.hall.gate.gone("ftp", self.address)
-
-
-def _tune(line: socket.socket) -> None:
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)

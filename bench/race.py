@@ -9,7 +9,8 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class Measured:
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     memory: float = 0.0
+    whole: float = 0.0
+    """The same of all processes together, where that was looked at."""
 
     @property
     def median(self) -> float:
@@ -100,25 +103,27 @@ def once(contestant: Contestant) -> tuple[float, float, float]:
         if process.returncode != 0:
             said.seek(0)
             raise Wrong(f"{contestant.name} ended with {process.returncode}: {said.read()[-2000:].decode('utf-8', 'replace')}")
-    memory, cpu = (peak(server), spent(server) - before) if server else (usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+    memory, cpu = (peak(server)[1], spent(server) - before) if server else (usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
     contestant.check()
     return seconds, memory, cpu
 
 
-def peak(server: int) -> float:
-    """The most memory (MB) that a process, and each of those that it started and that still live, has had so far."""
-    return sum(int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{one}/status").read_text())[1]) for one in (server, *children(server))) / 1024
+def peak(server: int) -> tuple[float, float]:
+    """The most memory (MB) that a process has had so far: it alone, and together with those that it started and that still live."""
+    each = [int(found[1]) / 1024 for said in _told(server, "status") if (found := re.search(r"VmHWM:\s+(\d+)", said))]
+    return each[0], sum(each)
 
 
 def spent(server: int) -> float:
     """Seconds of processors that a process, and those that it started, have used so far."""
-    return sum(_spent(one) for one in (server, *children(server)))
+    # A process's name, in parentheses, may hold anything.
+    return sum(sum(map(int, said.rpartition(")")[2].split()[11:15])) for said in _told(server, "stat")) / os.sysconf("SC_CLK_TCK")
 
 
-def _spent(server: int) -> float:
-    # Its name, in parentheses, may hold anything.
-    figures = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, figures[11:15])) / os.sysconf("SC_CLK_TCK")
+def _told(server: int, what: str) -> Iterator[str]:
+    for one in (server, *children(server)):
+        with suppress(OSError):  # it has just ended
+            yield Path(f"/proc/{one}/{what}").read_text()
 
 
 def race(contestants: Sequence[Contestant], pairs: int) -> dict[str, Measured]:

@@ -89,7 +89,7 @@ def test_a_hundred_clients_killed_in_mid_file_never_count_as_done(up, way, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [PLAIN, *(pytest.param(way, marks=pytest.mark.prove) for way in WAYS if way != PLAIN)])
 def test_a_client_far_away_that_is_killed_in_mid_file_never_counts_as_done(far, way, tmp_path):
     up, within = far
     assert [] == cut_in_mid_file(up, way, MANY, tmp_path, within=within)
@@ -132,7 +132,7 @@ def test_good_uploads_are_all_accepted(up, way):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [PLAIN, *(pytest.param(way, marks=pytest.mark.prove) for way in WAYS if way != PLAIN)])
 def test_good_uploads_from_far_away_are_all_accepted(far, way):
     up, within = far
     assert (40, []) == sent_well(up, way, 40, within=within)
@@ -247,7 +247,10 @@ def test_a_server_that_is_killed_a_hundred_times_lost_nothing_that_it_answered_y
         print(killed_again_and_again(up, tmp_path, 100, random.Random(100)), "uploads were answered yes")
 
 
-@pytest.mark.parametrize(("way", "client"), [(PLAIN, CURL), (EXPLICIT, FTPLIB), (SFTP, CURL)])
+@pytest.mark.parametrize(
+    ("way", "client"),
+    [(EXPLICIT, FTPLIB), pytest.param(PLAIN, CURL, marks=pytest.mark.prove), pytest.param(SFTP, CURL, marks=pytest.mark.prove)],
+)
 def test_a_server_that_is_told_to_stop_cuts_what_is_under_way_and_the_client_goes_on_later(way, client, tmp_path):
     data = random.Random(way).randbytes(300_000)
     (tmp_path / "a.bin").write_bytes(data)
@@ -281,8 +284,15 @@ def overwrite(up: Up, way: str, here: Path, data: bytes) -> str:
     return ""
 
 
-@pytest.mark.parametrize("full", ["everything", "home", "data"])
-@pytest.mark.parametrize("way", [PLAIN, SFTP])
+@pytest.mark.parametrize(
+    ("way", "full"),
+    [
+        (PLAIN, "everything"),
+        (SFTP, "home"),
+        *(pytest.param(way, full, marks=pytest.mark.prove) for way, full in ((PLAIN, "home"), (PLAIN, "data"), (SFTP, "everything"))),
+        pytest.param(SFTP, "data", marks=pytest.mark.prove),
+    ],
+)
 def test_a_disk_that_is_full_leaves_the_old_file_whole_and_goes_on_when_there_is_room(way, full, tmp_path):
     """`full` says what lies on the small disk."""
     old, new = (random.Random(seed).randbytes(size) for seed, size in ((1, 1_000_000), (2, 40_000_000)))

@@ -114,7 +114,7 @@ def dies_and_lives(folder: Path, url: str, seed: int, point: str = "", kill_afte
         wharf.close()
 
 
-@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("count", [30, pytest.param(1, marks=pytest.mark.prove)])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_named_point_it_has_kept_its_word(folder, url, point, count):
     dies_and_lives(folder, url, count, f"{point}:{count}")

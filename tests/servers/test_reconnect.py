@@ -74,7 +74,7 @@ def site(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(params=["ftp", "ftps", "sftp"])
+@pytest.fixture(params=["ftp", pytest.param("ftps", marks=pytest.mark.prove), "sftp"])
 def kind(request):
     return request.param
 

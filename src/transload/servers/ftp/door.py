@@ -23,7 +23,7 @@ from transload.servers.ftp.ports import Ports
 from transload.servers.ftp.session import Session
 from transload.servers.ftp.tls import Contexts
 
-_LOGINS, _WORK = 64, 4
+_LOGINS, _WORK, _SUMS = 64, 4, 2
 _BACKLOG = 1024
 _PATIENCE, _TICK, _RUNNING = 10.0, 0.02, 2.0
 _LOOK = 1.0
@@ -68,7 +68,7 @@ class FtpDoor:
                     raise
         logins, work = ThreadPoolExecutor(_LOGINS, "transload-ftp-login"), ThreadPoolExecutor(_WORK, "transload-ftp-work")
         contexts = self._contexts
-        self._hall = Hall(settings, self._gate, loop, ports, contexts, logins, work)
+        self._hall = Hall(settings, self._gate, loop, ports, contexts, logins, work, ThreadPoolExecutor(_SUMS, "transload-ftp-sum"))
         self._entrances = [
             Entrance(loop, door, partial(self._come, implicit=name == "implicit_listen")) for name, door in self._doors.items()
         ]
@@ -87,6 +87,7 @@ class FtpDoor:
         ended.wait()
         hall.logins.shutdown(wait=False)
         hall.work.shutdown()
+        hall.sums.shutdown()
         hall.loop.stop()
         self._doors.clear()
 

@@ -34,6 +34,8 @@ class Hall:
     logins: Executor
     work: Executor
     """For what may take longer than the other sessions should wait."""
+    sums: Executor
+    """For what may take as long as it likes: nobody else waits for it."""
     sessions: set[Session] = field(default_factory=set)
     orphans: set[Incoming] = field(default_factory=set)
     """Uploads whose sessions are over, while their last bytes come in."""

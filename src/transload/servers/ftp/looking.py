@@ -202,15 +202,15 @@ def _sum(session: Session, at: bytes, kind: str, answer: Callable[[bytes], bytes
     def ended(found: bytes | TransloadError) -> None:
         session.go_on(told(found) if isinstance(found, TransloadError) else answer(found))
 
-    session.aside(session.hall.work, lambda: _digits(reading, kind), ended)
+    session.aside(session.hall.sums, lambda: _digits(reading, kind, lambda: session.closed), ended)
 
 
-def _digits(reading: Reading, kind: str) -> bytes:
-    """Read it all, in a thread."""
+def _digits(reading: Reading, kind: str, is_over: Callable[[], bool]) -> bytes:
+    """Read it all, in a thread, as long as somebody waits for it."""
     try:
         crc, digest = 0, hashlib.new("sha256" if kind == "crc" else kind, usedforsecurity=False)
         at = 0
-        while block := os.pread(reading.fileno(), _BLOCK, at):
+        while (block := os.pread(reading.fileno(), _BLOCK, at)) and not is_over():
             if kind == "crc":
                 crc = zlib.crc32(block, crc)
             else:

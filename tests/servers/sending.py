@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -45,9 +46,9 @@ class Sending:
             command = [program("curl"), *words, f"{scheme}://{up.host}:{port}/{path}"]
         else:
             command = [sys.executable, "-W", "ignore", "-m", __name__, client, way, up.host, str(port), path]
-        # A session of its own: killed whole, as by a machine that goes off, or the one process alone.
+        ends_with_us = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := shutil.which("setpriv")) else []
         self.process = subprocess.Popen(
-            [*(within or []), *command],
+            [*ends_with_us, *(within or []), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -79,7 +80,12 @@ def _crawling(up: Any, way: str, client: str, port: int, path: str, file: Path) 
     tls = "set ssl:verify-certificate no; set ftp:ssl-protect-data yes" if way != PLAIN else "set ftp:ssl-allow no"
     scheme = "ftps" if way == IMPLICIT else "ftp"
     login = f'open -u {USER},"{PASSWORD}" -p {port} {scheme}://{up.host}'
-    return [program("lftp"), "--norc", "-c", f"{tls}; set net:limit-rate 0:200000; {login}; put {file} -o {path}; bye"]
+    return [
+        program("lftp"),
+        "--norc",
+        "-c",
+        f"{tls}; set net:max-retries 1; set net:limit-rate 0:200000; {login}; put {file} -o {path}; bye",
+    ]
 
 
 # A client of our own making around each library

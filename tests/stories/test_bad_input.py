@@ -183,7 +183,7 @@ def test_a_file_of_no_bytes_passes_every_kind_of_destination(stage, moto, azurit
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["folder", "sftp"])
+@pytest.mark.parametrize("kind", ["folder", pytest.param("sftp", marks=pytest.mark.prove)])
 def test_a_sparse_file_of_five_gib_passes_in_little_memory(tmp_path, stage, sshd, disk, kind):
     """On a disk, not in memory: its bytes are really copied."""
     there = disk(sshd)

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-TRANSLOAD = str(Path(sys.executable).with_name("transload"))
+from tests import forge
+
+TRANSLOAD = forge.TRANSLOAD
 FOLDERS = """
 [remotes.source]
 kind = "folder"
@@ -71,13 +72,11 @@ class Place:
         return {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
 
     def give(self, *words: str, env: dict[str, str] | None = None) -> Outcome:
-        done = subprocess.run(
-            [TRANSLOAD, *words], cwd=self.folder, env=os.environ | (env or {}), capture_output=True, text=True, timeout=50, check=False
-        )
+        done = forge.run(list(words), cwd=self.folder, env=os.environ | (env or {}), timeout=50)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *words: str) -> Begun:
-        process = subprocess.Popen([TRANSLOAD, *words], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = forge.Forged(list(words), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._begun.append(Begun(process))
         return self._begun[-1]
 

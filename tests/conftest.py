@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests import forge
+
 pytest_plugins = ["tests.peers.fixtures", "tests.stores"]
 
 NOTHING_SKIPPED = os.environ.get("TRANSLOAD_TEST_ALL") == "1"
@@ -21,6 +23,10 @@ settings.load_profile("test")
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == "prove":
         settings.load_profile("prove")
+
+
+def pytest_unconfigure() -> None:
+    forge.close()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -29,7 +29,8 @@ def emptied(postgres):
     url = postgres.url()
     Ledger(url).close()
     postgres.run(f"alter database {url.rpartition('/')[2]} set synchronous_commit = off")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    # Some tests stop the server.
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     with engine.connect() as connection:
         counters = list(
             connection.execute(text("select sequence_name from information_schema.sequences where sequence_schema = 'public'")).scalars()

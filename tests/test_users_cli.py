@@ -3,13 +3,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.commanding import FOLDERS, ROUTE, TRANSLOAD, Outcome, Place
+from tests import forge
+from tests.commanding import FOLDERS, ROUTE, Outcome, Place
 from transload.accounts.passwords import Passwords
 from transload.accounts.people import Ban
 from transload.config import Config, User
@@ -40,7 +40,7 @@ def settled(tmp_path_factory) -> Iterator[Place]:
 
 def fed(place: Place, said: str, *words: str) -> Outcome:
     """A command that is told something on stdin."""
-    done = subprocess.run([TRANSLOAD, *words], cwd=place.folder, input=said, capture_output=True, text=True, timeout=50, check=False)
+    done = forge.run(list(words), cwd=place.folder, said=said, timeout=50)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

@@ -6,8 +6,8 @@ import os
 import signal
 from typing import Any
 
+from transload import cli
 from transload.app import Transload
-from transload.cli import main
 from transload.engine import engine
 from transload.ledger import arrivals, database, presence
 from transload.remotes.folder import source
@@ -26,7 +26,8 @@ def _poisoned(fetched: Any) -> Any:
     return outcome
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """As `transload`."""
     engine._BEAT = 0.2
     engine._SHARE = float(os.environ.get("TRANSLOAD_TEST_SHARE", "10"))
     silence = float(os.environ.get("TRANSLOAD_TEST_SILENCE", "60"))
@@ -37,4 +38,4 @@ if __name__ == "__main__":
     Transload.stop.__defaults__ = (float(os.environ.get("TRANSLOAD_TEST_GRACE", "30")),)
     if POISON:
         source._fetched = _poisoned(source._fetched)
-    main()
+    cli.main()

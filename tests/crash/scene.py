@@ -16,12 +16,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tests.crash.check import delivered_faults, source_faults
+from tests.forge import Forged
 from tests.remotes.places import Place
 from transload.model import unspell
 from transload.secret import Secret
 
 PROGRAM = str(Path(sys.executable).with_name("transload"))
-QUICK = Path(__file__).with_name("quick.py")
 OLD = 1700000000.0
 DATABASE = "TRANSLOAD_TEST_DATABASE"
 PATIENCE = 40
@@ -81,11 +81,16 @@ class Scene:
     @contextmanager
     def running(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """The program, at work while this is open; killed at its end if it is still there."""
-        program = [sys.executable, str(QUICK)] if self.quick else [PROGRAM]
-        command = [*program, *(words or ("run", "--json")), "-c", str(self.config)]
+        command = [*(words or ("run", "--json")), "-c", str(self.config)]
         with (self.folder / "said").open("ab") as said:
-            process = subprocess.Popen(
-                command, env=self.environment | environment, stdout=subprocess.PIPE, stderr=said, stdin=subprocess.DEVNULL, cwd=self.folder
+            process = Forged(
+                command,
+                module="tests.crash.quick" if self.quick else "transload.cli",
+                env=self.environment | environment,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
             )
             with process:
                 try:

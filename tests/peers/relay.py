@@ -5,20 +5,24 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from tests.peers.base import HOST
 
 BLOCK = 65536
+PATIENCE = 20
 
 
 class Relay:
     """Carries connections from `port` to another port of loopback.
 
     `down_left` and `up_left` are the bytes that may still pass to the client and to the server (None = all); when they are
-    used up, every connection is reset and new ones are refused until `mend()`. `cut()` does that now. With `stall = True`
-    nothing is reset: the bytes just stop. `carried` counts both ways.
+    used up and the one they went to has read them (a reset throws away what it has not), every connection is reset and new ones
+    are refused until `mend()`. `cut()` does that now. With `stall = True` nothing is reset: the bytes just stop. `carried` counts
+    both ways.
     """
 
     def __init__(self, port: int) -> None:
@@ -97,9 +101,22 @@ class Relay:
                 if allowed is not None and allowed <= len(data):
                     if self.stall:
                         self._over.wait()
+                    _until_read(sink)
                     self.cut()
                     return
             sink.shutdown(socket.SHUT_WR)
+
+
+def _until_read(line: socket.socket) -> None:
+    """Wait until the program at the other end has read all that was sent to it."""
+    host, port = line.getpeername()
+    its = f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}"
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines() if its in row]
+        if not any(int(row[4].partition(":")[2], 16) for row in rows if row[1] == its):
+            return
+        time.sleep(0.001)
 
 
 def _reset(line: socket.socket) -> None:

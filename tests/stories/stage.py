@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, quote_plus, unquote
 
-from tests.commanding import TRANSLOAD, Begun, Outcome
+from tests import forge
+from tests.commanding import Begun, Outcome
 from tests.peers.base import PASSWORD, REPOSITORY, USER
 
 EXAMPLES = REPOSITORY / "examples"
@@ -68,16 +69,14 @@ class Stage:
     def give(self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Outcome:
         """Give a command, and wait for its end."""
         given = self.environment if env is None else env
-        done = subprocess.run(
-            [TRANSLOAD, *words], cwd=cwd or self.folder, env=given, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        done = forge.run(list(words), cwd=cwd or self.folder, env=given, timeout=PATIENCE)
         self.said += [done.stdout, done.stderr]
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *words: str, **more: str) -> Begun:
         """Give a command that goes on; it is killed at the end if need be."""
-        process = subprocess.Popen(
-            [TRANSLOAD, *words],
+        process = forge.Forged(
+            list(words),
             cwd=self.folder,
             env=self.environment | more,
             stdout=subprocess.PIPE,

@@ -60,7 +60,8 @@ class Engine:
         work = self._work
         work.ledger.presence.hold(work.worker)
         self._join()
-        self._shared = len(work.ledger.fleet.workers()) > 1
+        others = [worker for worker in work.ledger.fleet.workers() if worker.id != work.worker]
+        self._shared = not all(map(work.ledger.presence.is_dead, others))
         # The others learn of this worker at their next turn, and give up the sessions that they only keep.
         self._opens = time.monotonic() + (_IDLE + 2.0 if self._shared else 0.0)
         self._slots = self._joined_queues()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,26 +24,41 @@ if TYPE_CHECKING:
 UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user: letters, digits, _, . and -.")]
 Keys = Annotated[list[str] | None, typer.Option("--key", metavar="FILE", help="A file of public SSH keys, - for stdin; may be repeated.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")]
-Certificate = Annotated[str | None, typer.Option(metavar="NAME", help="The common name of a client certificate that is a login.")]
-Methods = Annotated[str | None, typer.Option(metavar="any|key+password", help="Whether one proof is enough, or both are wanted.")]
-Home = Annotated[str | None, typer.Option(metavar="DIR", help="Its folder; below inbox/ in the data folder unless absolute.")]
-Letters = Annotated[
-    str | None, typer.Option(metavar="LETTERS", help="What it may do [elradfmw]; transload user grant --help has the letters.")
-]
-Quota = Annotated[str | None, typer.Option(metavar="SIZE", help="Bytes that may lie in the home: 2GB.")]
-QuotaFiles = Annotated[str | None, typer.Option(metavar="N", help="Files that may lie in the home.")]
-UploadRate = Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions: 5MB/s.")]
-DownloadRate = Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions.")]
-ConnectionUp = Annotated[str | None, typer.Option("--connection-upload-rate", metavar="RATE", help="For each session.")]
-ConnectionDown = Annotated[str | None, typer.Option("--connection-download-rate", metavar="RATE", help="For each session.")]
-SessionCount = Annotated[str | None, typer.Option("--sessions", metavar="N", help="Sessions at once.")]
-Protocols = Annotated[list[str] | None, typer.Option("--protocol", metavar="ftp|ftps|sftp", help="The only ways in; may be repeated.")]
-Addresses = Annotated[list[str] | None, typer.Option("--address", metavar="NETWORK", help="The only networks; may be repeated.")]
-Hours = Annotated[str | None, typer.Option(metavar="HH:MM-HH:MM", help="The only hours, in UTC.")]
-Expires = Annotated[str | None, typer.Option(metavar="TIME", help="Until when: 2026-12-31, 2026-12-31T18:00Z.")]
-Match = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="The only names that may be uploaded; may be repeated.")]
-Smallest = Annotated[str | None, typer.Option("--min-size", metavar="SIZE", help="Smaller uploads are refused.")]
-Largest = Annotated[str | None, typer.Option("--max-size", metavar="SIZE", help="Larger uploads are refused.")]
+SETTINGS: Mapping[str, Any] = {
+    "certificate": Annotated[str | None, typer.Option(metavar="NAME", help="The common name of a client certificate that is a login.")],
+    "methods": Annotated[str | None, typer.Option(metavar="any|key+password", help="Whether one proof is enough, or both are wanted.")],
+    "home": Annotated[str | None, typer.Option(metavar="DIR", help="Its folder; below inbox/ in the data folder unless absolute.")],
+    "permissions": Annotated[
+        str | None, typer.Option(metavar="LETTERS", help="What it may do [elradfmw]; transload user grant --help has the letters.")
+    ],
+    "quota": Annotated[str | None, typer.Option(metavar="SIZE", help="Bytes that may lie in the home: 2GB.")],
+    "quota_files": Annotated[str | None, typer.Option(metavar="N", help="Files that may lie in the home.")],
+    "upload_rate": Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions: 5MB/s.")],
+    "download_rate": Annotated[str | None, typer.Option(metavar="RATE", help="Over all its sessions.")],
+    "connection_upload_rate": Annotated[str | None, typer.Option(metavar="RATE", help="For each session.")],
+    "connection_download_rate": Annotated[str | None, typer.Option(metavar="RATE", help="For each session.")],
+    "sessions": Annotated[str | None, typer.Option(metavar="N", help="Sessions at once.")],
+    "protocols": Annotated[
+        list[str] | None, typer.Option("--protocol", metavar="ftp|ftps|sftp", help="The only ways in; may be repeated.")
+    ],
+    "addresses": Annotated[list[str] | None, typer.Option("--address", metavar="NETWORK", help="The only networks; may be repeated.")],
+    "hours": Annotated[str | None, typer.Option(metavar="HH:MM-HH:MM", help="The only hours, in UTC.")],
+    "expires": Annotated[str | None, typer.Option(metavar="TIME", help="Until when: 2026-12-31, 2026-12-31T18:00Z.")],
+    "match": Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="The only names that may be uploaded; may be repeated.")],
+    "min_size": Annotated[str | None, typer.Option(metavar="SIZE", help="Smaller uploads are refused.")],
+    "max_size": Annotated[str | None, typer.Option(metavar="SIZE", help="Larger uploads are refused.")],
+}
+"""What may be set of a user, each with its option."""
+
+
+def with_settings(command: Callable[..., int]) -> Callable[..., int]:
+    """Give `command` an option for each of SETTINGS in place of its `**settings`; None where one was not given."""
+    told = inspect.signature(command, eval_str=True)
+    own = [one for one in told.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in SETTINGS.items()]
+    command.__signature__ = told.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in [*own, *options]}
+    return command
 
 
 @contextmanager

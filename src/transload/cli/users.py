@@ -8,34 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from transload.cli.base import WELL, ConfigOption, app, say, who
-from transload.cli.people import (
-    Addresses,
-    Certificate,
-    ConnectionDown,
-    ConnectionUp,
-    DownloadRate,
-    Expires,
-    FromStdin,
-    Home,
-    Hours,
-    Keys,
-    Largest,
-    Letters,
-    Match,
-    Methods,
-    Protocols,
-    Quota,
-    QuotaFiles,
-    SessionCount,
-    Smallest,
-    UploadRate,
-    UserName,
-    asked,
-    at_users,
-    keys_in,
-    reading_users,
-    say_lack,
-)
+from transload.cli.people import FromStdin, Keys, UserName, asked, at_users, keys_in, reading_users, say_lack, with_settings
 from transload.errors import ConfigError
 
 user = typer.Typer(
@@ -47,30 +20,8 @@ app.add_typer(user, name="user")
 
 
 @user.command()
-def add(  # noqa: PLR0913, PLR0917 - one parameter for each option
-    name: UserName,
-    config: ConfigOption = None,
-    password_stdin: FromStdin = False,  # noqa: FBT002
-    key: Keys = None,
-    certificate: Certificate = None,
-    methods: Methods = None,
-    home: Home = None,
-    permissions: Letters = None,
-    quota: Quota = None,
-    quota_files: QuotaFiles = None,
-    upload_rate: UploadRate = None,
-    download_rate: DownloadRate = None,
-    connection_upload_rate: ConnectionUp = None,
-    connection_download_rate: ConnectionDown = None,
-    sessions: SessionCount = None,
-    protocols: Protocols = None,
-    addresses: Addresses = None,
-    hours: Hours = None,
-    expires: Expires = None,
-    match: Match = None,
-    min_size: Smallest = None,
-    max_size: Largest = None,
-) -> int:
+@with_settings
+def add(name: UserName, config: ConfigOption = None, *, password_stdin: FromStdin = False, key: Keys = None, **settings: Any) -> int:
     """Make a user, who can log in at once.
 
     Without --permissions it may do all but set modes and times. Without a password, key or certificate it exists, but cannot
@@ -80,7 +31,11 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter for each option
     transload user add logger7 --password-stdin --permissions elw --upload-rate 300KB/s < secret
     transload user add partner --key partner.pub --protocol sftp --address 203.0.113.0/24
     """  # noqa: D301 - typer's own mark for lines that are to stay as they are
-    settings = _settings(locals())
+    settings = _given(settings)
+    if key:
+        settings["keys"] = keys_in(key)
+    if password_stdin:
+        settings["password"] = asked(name, stdin=True)
     with at_users(config, name) as (ledger, users):
         account = users.add(name, **settings)
         ledger.hand.note(who(), "user add", name, _named(settings))
@@ -90,35 +45,20 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 @user.command()
-def change(  # noqa: PLR0913, PLR0917 - one parameter for each option
+@with_settings
+def change(
     name: UserName,
     config: ConfigOption = None,
+    *,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Let it in, or not.")] = None,
-    certificate: Certificate = None,
-    methods: Methods = None,
-    home: Home = None,
-    permissions: Letters = None,
-    quota: Quota = None,
-    quota_files: QuotaFiles = None,
-    upload_rate: UploadRate = None,
-    download_rate: DownloadRate = None,
-    connection_upload_rate: ConnectionUp = None,
-    connection_download_rate: ConnectionDown = None,
-    sessions: SessionCount = None,
-    protocols: Protocols = None,
-    addresses: Addresses = None,
-    hours: Hours = None,
-    expires: Expires = None,
-    match: Match = None,
-    min_size: Smallest = None,
-    max_size: Largest = None,
+    **settings: Any,
 ) -> int:
     """Change what is named of a user, and leave the rest.
 
     `none` takes a limit away: --quota none. Its sessions feel it within five seconds: new rights and limits hold from then on;
     they end where the user is disabled, may no longer be where it is, or has got another home.
     """
-    settings = _settings(locals())
+    settings = _given({"enabled": enabled, **settings})
     if not settings:
         raise ConfigError("change: name what is to change, such as --disable or --quota 2GB; transload user change --help has all")
     with at_users(config, name) as (ledger, users):
@@ -231,20 +171,13 @@ def rm(name: UserName, config: ConfigOption = None) -> int:
     return WELL
 
 
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
     """What was given on the command line, as `Users` takes it; `none` takes away."""
-    settings = {key: value for key, value in given.items() if value not in (None, []) and key not in _OTHERS}
+    settings = {key: value for key, value in options.items() if value not in (None, [])}
     settings = {key: None if value in ("none", ["none"]) else value for key, value in settings.items()}
     if "permissions" in settings:
         settings["permissions"] = settings["permissions"] or ""
-    if given.get("key"):
-        settings["keys"] = keys_in(given["key"])
-    if given.get("password_stdin"):
-        settings["password"] = asked(given["name"], stdin=True)
     return settings
-
-
-_OTHERS = ("name", "config", "key", "password_stdin")
 
 
 def _named(settings: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from contextlib import suppress
 from ftplib import FTP
 from io import BytesIO
@@ -12,43 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.commanding import Place
 from tests.crash.until import until
-
-PASSWORD = "pass-word-canary-12"
-CONFIG = """
-[transload]
-spool = {{ min_free = "1MB" }}
-[servers.ftp]
-listen = "127.0.0.1:{port}"
-tls = "off"
-[users.logger]
-password = {{ env = "LOGGER_PASSWORD" }}
-[remotes.archive]
-kind = "folder"
-path = "out"
-[[routes]]
-name = "sensors"
-from = {{ server = true }}
-to = [{{ remote = "archive" }}]
-"""
+from tests.servers.site import WORD, Site
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOGGER_PASSWORD", PASSWORD)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Place(tmp_path) as place:
-        place.port = port
-        place.config(CONFIG.format(port=port))
+def place(tmp_path):
+    with Site(tmp_path, doors={"ftp": 'tls = "off"'}) as place:
         yield place
 
 
 def send(place, name):
     with FTP() as ftp:
-        ftp.connect("127.0.0.1", place.port, 20)
-        ftp.login("logger", PASSWORD)
+        ftp.connect("127.0.0.1", place.ports["ftp"], 20)
+        ftp.login("first", WORD)
         ftp.storbinary(f"STOR {name}", BytesIO(name.encode()))
 
 
@@ -99,7 +75,8 @@ def test_a_worker_never_outlives_its_servers(place):
 
 def test_without_servers_there_is_one_process(place):
     place.config(
-        CONFIG.format(port=place.port)
+        (place.folder / "transload.toml")
+        .read_text()
         .replace("[servers.ftp]", "[remotes.inbox]")
         .replace("listen", "#")
         .replace("tls", "#")

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.servers.site import certificate_at
 from transload.accounts.people import Known
 from transload.config.server import FtpServer, Servers, SftpServer
 from transload.errors import ConfigError
@@ -37,17 +36,6 @@ FTP = FtpServer(listen="127.0.0.1:0")
 SFTP = SftpServer(listen="127.0.0.1:0")
 
 
-def certificate(port: int) -> bytes:
-    with closing(socket.create_connection(("127.0.0.1", port), 20)) as line:
-        line.recv(1000)
-        line.sendall(b"AUTH TLS\r\n")
-        line.recv(1000)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with context.wrap_socket(line) as secured:
-            return secured.getpeercert(binary_form=True) or b""
-
-
 @pytest.fixture
 def doors(tmp_path: Path):
     made = Doors(Servers(ftp=FTP, sftp=SFTP), tmp_path, Nobody(), renewed=0.05)
@@ -57,14 +45,14 @@ def doors(tmp_path: Path):
 
 
 def test_a_certificate_that_was_renewed_is_shown_within_moments_by_itself(doors, tmp_path):
-    before = certificate(doors.port("ftp"))
+    before = certificate_at(doors.port("ftp"))
     fresh = keys.certificate(tmp_path / "fresh")
     os.replace(fresh.key, tmp_path / "server.key")
     time.sleep(0.2)  # between the two files of a pair there is none that could be shown
-    assert before == certificate(doors.port("ftp"))
+    assert before == certificate_at(doors.port("ftp"))
     os.replace(fresh.certificate, tmp_path / "server.crt")
     end = time.monotonic() + 20
-    while before == certificate(doors.port("ftp")):
+    while before == certificate_at(doors.port("ftp")):
         assert time.monotonic() < end
         time.sleep(0.05)
 

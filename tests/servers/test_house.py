@@ -8,83 +8,18 @@ import select
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import transload
 from tests.commanding import Place
+from tests.crash.until import until
 from tests.peers.base import free_port
+from tests.servers.site import WORD, Site, certificate_at
 from transload.servers import keys
-
-WORD = "a word of the first"
-CONFIG = """
-[transload]
-data = "data"
-spool = {{ min_free = "1MB" }}
-[servers.ftp]
-listen = "127.0.0.1:{ftp}"
-idle = "{idle}"
-[servers.sftp]
-listen = "127.0.0.1:{sftp}"
-[users.first]
-password = {{ file = "word" }}
-[remotes.archive]
-kind = "folder"
-path = "out"
-[[routes]]
-name = "received"
-from = {{ server = true }}
-to = [{{ remote = "archive", name = "{to}{{name}}" }}]
-"""
-
-
-class Site(Place):
-    """A folder with a config that has both servers."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.ports = {"ftp": free_port(), "sftp": free_port()}
-        (folder / "word").write_text(WORD)
-        self.write()
-
-    def write(self, **changes: object) -> None:
-        self.config(CONFIG.format(**{"idle": "5m", "to": "", **self.ports, **changes}))
-
-    def up(self, *words: str):
-        begun = self.begin("up", *words)
-        begun.until("transload: up")
-        return begun
-
-    def sftp(self, word: str = WORD, **settings) -> transload.Client:
-        line = keys.public_line(self.folder / "data/keys/host_ed25519")
-        return transload.connect(f"sftp://first@127.0.0.1:{self.ports['sftp']}", password=word, host_key=line, **settings)
-
-    def ftps(self, word: str = WORD, **settings) -> transload.Client:
-        ca = self.folder / "data/keys/server.crt"
-        return transload.connect(f"ftpes://first@127.0.0.1:{self.ports['ftp']}", password=word, ca=ca, **settings)
-
-    def certificate(self) -> bytes:
-        """The certificate that the FTP server shows now."""
-        with closing(socket.create_connection(("127.0.0.1", self.ports["ftp"]), 20)) as line:
-            line.recv(1000)
-            line.sendall(b"AUTH TLS\r\n")
-            line.recv(1000)
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            with context.wrap_socket(line) as secured:
-                return secured.getpeercert(binary_form=True) or b""
-
-    def host_key(self) -> str:
-        """The host key that the SFTP server shows now."""
-        told = subprocess.run(
-            ["ssh-keyscan", "-T", "20", "-p", str(self.ports["sftp"]), "127.0.0.1"], capture_output=True, text=True, check=True
-        ).stdout
-        return " ".join(told.split()[1:3])
 
 
 @pytest.fixture
@@ -100,16 +35,16 @@ def local(tmp_path: Path) -> Path:
     return path
 
 
-def until(true, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.02)
+def shown(site: Site) -> tuple[bytes, str]:
+    """The certificate and the host key that the servers show now."""
+    scan = ["ssh-keyscan", "-T", "20", "-p", str(site.ports["sftp"]), "127.0.0.1"]
+    told = subprocess.run(scan, capture_output=True, text=True, check=True).stdout
+    return certificate_at(site.ports["ftp"]), " ".join(told.split()[1:3])
 
 
 def test_up_makes_keys_serves_both_and_what_lands_is_delivered_at_once(site, local):
     begun = site.up()
-    for number, line in enumerate((site.sftp(), site.ftps())):
+    for number, line in enumerate((site.client("sftp"), site.client("ftps"))):
         with line as remote:
             remote.put(local, f"{number}.csv")
             until(lambda: ["first"] == [one["user"] for one in site.give("status", "--json").document["servers"]["sessions"]])
@@ -145,12 +80,12 @@ def test_nothing_to_serve_is_one_line_and_code_2(site):
 
 def test_servers_and_worker_may_be_two_processes(site, local):
     site.up("--only", "servers")
-    with site.sftp() as remote:
+    with site.client("sftp") as remote:
         remote.put(local, "before.csv")
     assert [] == list((site.folder / "out").glob("*.csv"))
     worker = site.up("--only", "worker")
     until((site.folder / "out/before.csv").exists)
-    with site.ftps() as remote:
+    with site.client("ftps") as remote:
         remote.put(local, "after.csv")
     until((site.folder / "out/after.csv").exists)
     assert 0 == worker.stop().code
@@ -158,54 +93,54 @@ def test_servers_and_worker_may_be_two_processes(site, local):
 
 def test_sighup_brings_users_routes_and_settings_or_nothing_at_all(site, local):
     begun = site.up()
-    shown = site.sftp().__enter__()
-    site.write(to="new/", idle="10m")
+    staying = site.client("sftp").__enter__()
+    site.write(to=', name = "new/{name}"', doors={"ftp": 'idle = "10m"'})
     (site.folder / "word").write_text("another word")
     begun.process.send_signal(signal.SIGHUP)
     begun.until("the new config is in force")
-    with site.ftps("another word") as remote:
+    with site.client("ftps", word="another word") as remote:
         remote.put(local, "one.csv")
     until((site.folder / "out/new/one.csv").exists)
     with pytest.raises(transload.Denied):
-        site.ftps().__enter__()
+        site.client("ftps").__enter__()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         old = site.ports["ftp"]
         site.ports["ftp"] = taken.getsockname()[1]
-        site.write(to="never/")
+        site.write(to=', name = "never/{name}"')
         begun.process.send_signal(signal.SIGHUP)
         assert "Address already in use" in begun.until("refused whole")
         site.ports["ftp"] = old
-    with site.ftps("another word") as remote:
+    with site.client("ftps", word="another word") as remote:
         remote.put(local, "two.csv")
     until((site.folder / "out/new/two.csv").exists)
     site.ports["ftp"] = free_port()
-    site.write(to="")
+    site.write()
     begun.process.send_signal(signal.SIGHUP)
     begun.until("the new config is in force")
-    with site.ftps("another word") as remote:
+    with site.client("ftps", word="another word") as remote:
         remote.put(local, "three.csv")
     until((site.folder / "out/three.csv").exists)
-    shown.close()
+    staying.close()
 
 
 def test_a_new_certificate_and_a_new_host_key_are_shown_without_a_restart_and_bad_ones_are_not(site, local):
     begun = site.up()
     folder = site.folder / "data/keys"
-    before = site.certificate(), site.host_key()
+    before = shown(site)
     fresh = keys.certificate(site.folder / "fresh"), keys.host_key(site.folder / "fresh")
-    with site.sftp() as staying:
+    with site.client("sftp") as staying:
         for path in (*fresh[0], fresh[1]):
             os.replace(path, folder / path.name)
         begun.process.send_signal(signal.SIGHUP)
         begun.until("the new config is in force")
-        after = site.certificate(), site.host_key()
+        after = shown(site)
         assert before[0] != after[0]
         assert before[1] != after[1] == keys.public_line(folder / "host_ed25519")
         staying.put(local, "still-here.csv")
     (folder / "server.key").write_text("nonsense")
     begun.process.send_signal(signal.SIGHUP)
     begun.until("refused whole")
-    assert after == (site.certificate(), site.host_key())
+    assert after == shown(site)
 
 
 PROMPT = re.compile(rb"[Pp]assword[^\n]*: ?$")

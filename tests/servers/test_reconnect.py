@@ -9,69 +9,25 @@ from pathlib import Path
 
 import pytest
 
-import transload
-from tests.commanding import Place
-from tests.peers.base import free_port
+from tests.crash.until import until
 from tests.peers.relay import Relay
-from transload.servers import keys
+from tests.servers.site import Site, killed
 
-WORD = "a word of the first"
 SIZE = 6_000_000
-CONFIG = """
-[transload]
-data = "data"
-spool = {{ min_free = "1MB" }}
-[servers.ftp]
-listen = "127.0.0.1:{ftp}"
-[servers.sftp]
-listen = "127.0.0.1:{sftp}"
-[users.first]
-password = {{ file = "word" }}
-permissions = "elradfmwMT"
-limits = {{ upload_rate = "4MB/s", download_rate = "4MB/s" }}
-[remotes.archive]
-kind = "folder"
-path = "out"
-[[routes]]
-name = "received"
-from = {{ server = true }}
-to = [{{ remote = "archive", name = "{{name}}" }}]
-"""
-
-
-class Site(Place):
-    """A folder with a config, and `up` in it, which is killed and begun again."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.ports = {"ftp": free_port(), "sftp": free_port()}
-        (folder / "word").write_text(WORD)
-        self.config(CONFIG.format(**self.ports))
-
-    def up(self) -> None:
-        self.begun = self.begin("up")
-        self.begun.until("transload: up")
-
-    def die(self, number: int = signal.SIGKILL) -> None:
-        """End as told, and be there again a moment later."""
-        self.begun.process.send_signal(number)
-        self.begun.process.communicate(timeout=60)
-        self.up()
-
-    def client(self, kind: str, port: int) -> transload.Client:
-        folder = self.folder / "data/keys"
-        if kind == "sftp":
-            return transload.connect(f"sftp://first@127.0.0.1:{port}", password=WORD, host_key=keys.public_line(folder / "host_ed25519"))
-        if kind == "ftps":
-            return transload.connect(f"ftpes://first@127.0.0.1:{port}", password=WORD, ca=folder / "server.crt")
-        return transload.connect(f"ftp://first@127.0.0.1:{port}", password=WORD)
+SLOW = 'permissions = "elradfmwMT"\nlimits = { upload_rate = "4MB/s", download_rate = "4MB/s" }'
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with Site(tmp_path_factory.mktemp("site")) as made:
-        made.up()
+    with Site(tmp_path_factory.mktemp("site"), user=SLOW, to=', name = "{name}"') as made:
+        made.begun = made.up()
         yield made
+
+
+def die(site: Site, number: int = signal.SIGKILL) -> None:
+    """End as told, and be there again a moment later."""
+    killed(site.begun, number)
+    site.begun = site.up()
 
 
 @pytest.fixture(params=["ftp", pytest.param("ftps", marks=pytest.mark.prove), "sftp"])
@@ -93,13 +49,6 @@ def kept(site: Site, final: str) -> int:
     )
 
 
-def wait(true, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 def test_an_upload_ends_well_though_our_server_ends_in_the_middle_and_what_an_orderly_end_kept_is_not_sent_again(
@@ -108,22 +57,22 @@ def test_an_upload_ends_well_though_our_server_ends_in_the_middle_and_what_an_or
     local = tmp_path / f"{kind}-{number}.csv"
     local.write_bytes(os.urandom(SIZE))
     # The relay keeps the client out while we look at what the server has kept.
-    with Relay(site.ports["sftp" if kind == "sftp" else "ftp"]) as relay, site.client(kind, relay.port) as remote:
+    with Relay(site.ports["sftp" if kind == "sftp" else "ftp"]) as relay, site.client(kind, port=relay.port) as remote:
         told: list[object] = []
         sending = threading.Thread(target=lambda: told.append(remote.put(local, f"in/{local.name}")))
         before = parts(site)
         sending.start()
-        wait(lambda: any(size > SIZE / 4 for path, size in parts(site).items() if path not in before))
+        until(lambda: any(size > SIZE / 4 for path, size in parts(site).items() if path not in before))
         relay.broken.set()
-        site.die(number)
+        die(site, number)
         if number == signal.SIGTERM:
-            wait(lambda: kept(site, local.name) > SIZE / 4)
+            until(lambda: kept(site, local.name) > SIZE / 4)
         relay.mend()
         sending.join(60)
         assert told, "the client gave up"
         assert SIZE == remote.stat(f"in/{local.name}").size
     out = site.folder / "out" / local.name
-    wait(out.exists)
+    until(out.exists)
     assert hashlib.sha256(local.read_bytes()).digest() == hashlib.sha256(out.read_bytes()).digest()
     home = site.folder / "data/inbox/first/in"
     assert not [name for name in os.listdir(home) if name.startswith(".")]
@@ -133,14 +82,13 @@ def test_an_upload_ends_well_though_our_server_ends_in_the_middle_and_what_an_or
 def test_a_download_goes_on_where_it_was_when_our_server_is_killed_in_the_middle(site, kind, tmp_path):
     local = tmp_path / "down.csv"
     local.write_bytes(os.urandom(SIZE))
-    port = site.ports["sftp" if kind == "sftp" else "ftp"]
-    with site.client(kind, port) as remote:
+    with site.client(kind) as remote:
         remote.put(local, f"{kind}-down.csv")
         told: list[int] = []
         fetching = threading.Thread(target=lambda: told.append(remote.get(f"{kind}-down.csv", tmp_path / "back.csv")))
         fetching.start()
-        wait(lambda: any(path.stat().st_size > SIZE / 4 for path in tmp_path.glob(".*.part")))
-        site.die()
+        until(lambda: any(path.stat().st_size > SIZE / 4 for path in tmp_path.glob(".*.part")))
+        die(site)
         fetching.join(60)
     assert [SIZE] == told
     assert local.read_bytes() == (tmp_path / "back.csv").read_bytes()
@@ -151,7 +99,7 @@ def test_a_download_goes_on_where_it_was_when_our_server_is_killed_in_the_middle
 def test_a_resumed_upload_sends_only_what_is_missing(site, tmp_path):
     local = tmp_path / "cut.csv"
     local.write_bytes(os.urandom(SIZE))
-    with Relay(site.ports["sftp"]) as relay, site.client("sftp", relay.port) as remote:
+    with Relay(site.ports["sftp"]) as relay, site.client("sftp", port=relay.port) as remote:
         relay.up_left = SIZE // 2
         mending = threading.Thread(target=lambda: (relay.broken.wait(30), time.sleep(0.5), relay.mend()))
         mending.start()

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from tests.ledger.acts import LATER, Acts, entry, owed, python, until
 from transload.errors import Missing
 from transload.ledger import Presence, Trouble, Worker, now
-from transload.ledger.claims import ALONE_AFTER, POISON_AFTER
+from transload.ledger.claims import POISON_AFTER
 from transload.ledger.schema import audit
+from transload.ledger.suspects import ALONE_AFTER
 
 
 def worker(name="w1", beat=None, role="up"):
@@ -77,6 +78,53 @@ def test_a_file_that_kills_its_process_goes_alone_and_then_fails_while_the_other
         assert [number] == [one.id for one in ledger.arrivals.wanted(claim.id)]
         acts.receive(claim, str(number).encode())
     assert ["ready"] * 3 == [acts.state(number) for number in good]
+
+
+def suspect_of(ledger, acts, *more: str) -> int:
+    """A file that saw two deaths; `more` are files that saw none."""
+    [bad] = acts.see(entry("bad.csv"))
+    for _ in range(ALONE_AFTER):
+        acts.fetch()
+        ledger.claims.died(["w1"])
+    acts.see(*map(entry, more))
+    return bad
+
+
+def held_by(ledger, claim) -> list[str]:
+    return [one.entry.text for one in ledger.arrivals.wanted(claim.id)] if claim else []
+
+
+def test_what_saw_two_deaths_is_alone_in_the_hands_of_its_worker(ledger, acts):
+    suspect_of(ledger, acts, "a.csv", "b.csv")
+    first = acts.fetch(files=1)
+    assert ["a.csv"] == held_by(ledger, first)
+    second = acts.fetch()
+    assert ["b.csv"] == held_by(ledger, second)
+    assert acts.fetch() is None
+    ledger.claims.done(first.id)
+    first = acts.fetch()
+    assert ["a.csv"] == held_by(ledger, first)
+    acts.receive(first, b"1")
+    acts.receive(second, b"2")
+    acts.see(entry("c.csv"))
+    acts.receive(acts.fetch(), b"3")
+    alone = acts.fetch()
+    assert ["bad.csv"] == held_by(ledger, alone)
+    acts.see(entry("d.csv"))
+    assert acts.fetch() is None
+    assert ["d.csv"] == held_by(ledger, Acts(ledger, worker="w2").fetch())
+    ledger.claims.done(alone.id)
+
+
+def test_what_has_to_be_alone_is_not_kept_waiting_for_ever(ledger, acts):
+    suspect_of(ledger, acts, "a.csv")
+    busy = acts.fetch()
+    assert acts.fetch() is None
+    acts.see(entry("b.csv"))
+    ledger.claims._suspects._waiting["w1"] -= 45
+    assert acts.fetch() is None
+    acts.receive(busy, b"1")
+    assert ["bad.csv"] == held_by(ledger, acts.fetch())
 
 
 def test_a_delivery_that_kills_its_process_fails_with_its_arrival(ledger, acts):

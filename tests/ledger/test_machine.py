@@ -16,6 +16,7 @@ from transload.ledger import Ledger, Lost
 from transload.ledger.care import _FAULTS
 from transload.ledger.claims import POISON_AFTER
 from transload.ledger.plain import rows
+from transload.ledger.suspects import ALONE_AFTER
 
 TARGETS = ("lake", "mirror")
 NAMES = st.sampled_from(["a.csv", "b.csv", "c.csv"])
@@ -28,11 +29,20 @@ class Model:
 
     def __init__(self):
         self.state, self.open, self.shut, self.known = {}, {}, {}, {}
-        self.hands, self.deaths = {}, {}
+        self.hands, self.deaths, self.alone = {}, {}, {}
 
     def due(self, wanted):
         held = {item for _, items in self.hands.values() for item in items}
         return {item for item in wanted if item not in held}
+
+    def offered(self, worker, due):
+        """What saw two deaths goes alone: after all else, and while nothing else is in the worker's hands."""
+        suspects = {item for item in due if self.deaths.get(item, 0) >= ALONE_AFTER}
+        if self.alone.get(worker) in self.hands:
+            return set()
+        if due - suspects:
+            return due - suspects
+        return set() if any(mine == worker for mine, _ in self.hands.values()) else suspects
 
     def fetchable(self):
         return self.due({("in", n) for n, state in self.state.items() if state == "seen"})
@@ -76,10 +86,14 @@ class Machine(RuleBasedStateMachine):
         return claims[one % len(claims)] if claims else None
 
     def take(self, claim, worker, items, due):
-        assert (claim is not None) == bool(due)
+        offered = self.model.offered(worker, due)
+        assert (claim is not None) == bool(offered)
         if claim is not None:
             assert items
-            assert items <= due
+            assert items <= offered
+            if any(self.model.deaths.get(item, 0) >= ALONE_AFTER for item in items):
+                assert 1 == len(items)
+                self.model.alone[worker] = claim
             self.model.hands[claim] = (worker, items)
 
     @rule(name=NAMES)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transload import disk
 from transload.accounts.account import Account
 from transload.accounts.people import Ban, Known
 from transload.errors import ConfigError, Conflict, LedgerAway
@@ -77,19 +78,8 @@ class JsonFile:
             os.close(lock)
 
     def _write(self, path: Path, data: bytes) -> None:
-        beside = path.with_name(f".{path.name}.new")
         try:
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(beside, path)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            disk.replace_file(path, data, 0o600)
             found = path.stat()
         except OSError as error:
             raise LedgerAway(f"{path} cannot be written: {error.strerror}") from error

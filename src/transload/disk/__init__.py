@@ -5,8 +5,22 @@ from __future__ import annotations
 from transload.disk.beneath import open_beneath
 from transload.disk.copying import BLOCK, copy, write_all
 from transload.disk.renaming import rename_new
+from transload.disk.replacing import replace_file
 from transload.disk.telling import told
 from transload.disk.tree import Folder, Tree
 from transload.disk.volume import GROUP, Volume, opened
 
-__all__ = ["BLOCK", "GROUP", "Folder", "Tree", "Volume", "copy", "open_beneath", "opened", "rename_new", "told", "write_all"]
+__all__ = [
+    "BLOCK",
+    "GROUP",
+    "Folder",
+    "Tree",
+    "Volume",
+    "copy",
+    "open_beneath",
+    "opened",
+    "rename_new",
+    "replace_file",
+    "told",
+    "write_all",
+]

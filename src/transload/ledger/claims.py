@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ from transload.errors import Transient
 from transload.ledger.database import Database, now
 from transload.ledger.plain import rows
 from transload.ledger.schema import arrivals, claims, deliveries, events, passes, still_open, unsettled
+from transload.ledger.suspects import ALONE_AFTER, Suspects
 
-ALONE_AFTER = 2
 POISON_AFTER = 4
 ELSEWHERE = "the route has another source now: put the old one back, or skip the file"
 ASTRAY = "the route no longer has this destination: put it back, or skip the file"
@@ -53,6 +54,8 @@ class Claims:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._turn = threading.Lock()
+        self._suspects = Suspects()
 
     def fetch(self, worker: str, route: str, remote: str, *, files: int, size: int, spread: int = 1) -> Claim | None:
         """A batch of the arrivals of `route` that are due to be fetched, in this worker's hands; None when there are none.
@@ -82,16 +85,26 @@ class Claims:
             return None
         if spread > 1:
             files = -(-ahead // spread)
-        with self._db.write() as connection:
+        with self._turn, self._db.write() as connection:
+            if self._suspects.keep_from(connection, like.worker):
+                return None
             table = "deliveries" if like.kind == "deliver" else "arrivals"
             lock = "" if self._db.sqlite else f" for update of {table} skip locked"
-            batch = _batch(rows(connection, f"{query} limit {int(files)}{lock}", *values), size)
+            sound = _batch(rows(connection, f"{query.replace(_ANY, _SOUND)} limit {int(files)}{lock}", *values), size)
+            suspect = None
+            if not sound or self._suspects.waited_long(like.worker):
+                suspect = rows(connection, f"{query.replace(_ANY, _SUSPECT)} limit 1{lock}", *values).first()
+            if suspect and not self._suspects.may_go(connection, like.worker):
+                suspect = None
+            batch = [suspect[0]] if suspect else sound
             if not batch:
                 return None
             row = {"kind": like.kind, "route": like.route, "remote": like.remote, "worker": like.worker, "begun": now()}
             number = new_claim(connection, row)
             column = "settle_claim" if like.kind == "settle" else "claim"
             rows(connection, f"update {table} set {column} = ? where id in ?", number, batch)  # noqa: S608
+            if suspect:
+                self._suspects.goes(like.worker, number)
         return like._replace(id=number)
 
     def due(self, routes: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
@@ -157,16 +170,14 @@ class Claims:
 
 
 def _batch(rows: Iterable[Any], size: int) -> list[int]:
-    """The first of the rows of (id, size, deaths) that fit into one batch; one that saw a process die twice goes alone."""
+    """The first of the rows of (id, size) that fit into one batch."""
     batch: list[int] = []
     room = size
-    for number, weight, deaths in rows:
-        if batch and (deaths >= ALONE_AFTER or (weight or 0) > room):
+    for number, weight in rows:
+        if batch and (weight or 0) > room:
             break
         batch.append(number)
         room -= weight or 0
-        if deaths >= ALONE_AFTER:
-            break
     return batch
 
 
@@ -205,6 +216,8 @@ def _fail_poison(connection: Connection) -> None:
 
 _DUE = "(next_try is null or next_try <= ?)"
 # (The empty text keeps SQLite from going through all that was ever delivered.)
+_ANY = "deaths >= 0"
+_SOUND, _SUSPECT = f"deaths < {ALONE_AFTER}", f"deaths >= {ALONE_AFTER}"
 _SEEN = f"from arrivals where state = 'seen' and route in ? and claim is null and {_DUE}"
 _DONE = f"from arrivals where settle in ('owed', 'begun') and route in ? and settle_claim is null and {_DUE} and state || '' = 'delivered'"
 _DUE_FETCH = f"select route, '', count(*), coalesce(sum(size), 0) {_SEEN} group by route"
@@ -214,16 +227,16 @@ _DUE_DELIVER = (
     "where d.state in ('owed', 'staged') and d.route in ? and d.claim is null and (d.next_try is null or d.next_try <= ?) "
     "group by d.route, d.remote"
 )
-_FETCH = f"select id, size, deaths {_SEEN} and source = ? order by id".replace("route in ?", "route = ?")
-_SETTLE = f"select id, 0, deaths {_DONE} and source = ? order by id".replace("route in ?", "route = ?")
+_FETCH = f"select id, size {_SEEN} and source = ? and {_ANY} order by id".replace("route in ?", "route = ?")
+_SETTLE = f"select id, 0 {_DONE} and source = ? and {_ANY} order by id".replace("route in ?", "route = ?")
 _SETTLE_HERE = _SETTLE.replace("order by id", "and node = ? order by id")
 # Where a file is to replace another, the older of them goes first; which have to wait is asked only of those.
 _DELIVERABLE = (
-    "select deliveries.id, a.size, deliveries.deaths from deliveries join arrivals a on a.id = deliveries.arrival "
+    "select deliveries.id, a.size from deliveries join arrivals a on a.id = deliveries.arrival "
     "where deliveries.state in ('owed', 'staged') and deliveries.route = ? and deliveries.remote = ? and deliveries.claim is null "
     "and (deliveries.next_try is null or deliveries.next_try <= ?) and (not deliveries.replace or not exists (select 1 "
     "from deliveries o where o.state in ('owed', 'staged') and o.replace and o.remote = deliveries.remote and o.name = deliveries.name "
-    "and o.id < deliveries.id))"
+    "and o.id < deliveries.id)) and deliveries.deaths >= 0"
 )
 _DELIVER = f"{_DELIVERABLE} order by deliveries.id"
 _DELIVER_HERE = f"{_DELIVERABLE} and a.node = ? order by deliveries.id"

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from transload import disk
 from transload.config.server import FtpServer, Server, SftpServer
 from transload.errors import ConfigError
 
@@ -158,7 +159,7 @@ def _make_host_key(path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    _write(path, made, 0o600)
+    disk.replace_file(path, made, 0o600)
 
 
 def _make_certificate(pair: Pair) -> None:
@@ -167,8 +168,8 @@ def _make_certificate(pair: Pair) -> None:
 
     key = ec.generate_private_key(ec.SECP256R1())
     # The key first: a death in between leaves a key alone, and the next start says so.
-    _write(pair.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    _write(pair.certificate, _signed(key, _hosts()).public_bytes(Encoding.PEM), 0o644)
+    disk.replace_file(pair.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    disk.replace_file(pair.certificate, _signed(key, _hosts()).public_bytes(Encoding.PEM), 0o644)
 
 
 def _hosts() -> list[str]:
@@ -189,20 +190,3 @@ def _signed(key: EllipticCurvePrivateKey, hosts: list[str]) -> x509.Certificate:
     made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return made.sign(key, hashes.SHA256())
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """A whole file or none, durable."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

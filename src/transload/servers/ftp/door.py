@@ -22,9 +22,9 @@ from transload.servers.ftp.loop import Entrance, Loop
 from transload.servers.ftp.ports import Ports
 from transload.servers.ftp.session import Session
 from transload.servers.ftp.tls import Contexts
+from transload.servers.listening import listening
 
 _LOGINS, _WORK, _SUMS = 64, 4, 2
-_BACKLOG = 1024
 _PATIENCE, _TICK, _RUNNING = 10.0, 0.02, 2.0
 _LOOK = 1.0
 
@@ -62,7 +62,7 @@ class FtpDoor:
         for name, address in (("listen", settings.listen), ("implicit_listen", settings.implicit_listen)):
             if address is not None:
                 try:
-                    self._doors[name] = _listen(name, address)
+                    self._doors[name] = listening(f"ftp.{name}", address)
                 except ConfigError:
                     self._close_doors()
                     raise
@@ -155,19 +155,3 @@ class FtpDoor:
             hall.loop.later(_TICK, self._end, hall, ended, since)
         else:
             ended.set()
-
-
-def _listen(name: str, address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        door.bind((host.strip("[]"), int(port)))
-        door.listen(_BACKLOG)
-    except OSError as error:
-        door.close()
-        raise ConfigError(f"servers.ftp.{name}: {address}: {error.strerror or error}") from error
-    return door

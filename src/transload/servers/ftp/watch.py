@@ -5,8 +5,8 @@ from __future__ import annotations
 from transload.config.server import FtpServer
 from transload.servers.ftp.data import Transfer
 from transload.servers.ftp.session import Session
+from transload.servers.slow import why_slow
 
-_MINUTE = 60.0
 _COMING = 30.0
 """Seconds for a data connection to be made."""
 _GOODBYE = 5.0
@@ -51,22 +51,8 @@ def _look_at(session: Session, transfer: Transfer, settings: FtpServer, now: flo
             said = b"425 The data connection came from another address" if foreign else b"425 No data connection was made"
             transfer.stop(said)
     elif not transfer.held:
-        why = slow(transfer, settings, now)
+        why = why_slow(transfer, settings, now)
         if why and now - max(transfer.moved, session.heard) > settings.stalled:
             session.part(b"426 " + why.encode(), b"421 Nothing moves; goodbye")
         elif why:
             transfer.stop(b"426 " + why.encode())
-
-
-def slow(transfer: Transfer, settings: FtpServer, now: float) -> str:
-    """Why it has to be cut, or nothing."""
-    if now - transfer.moved > settings.stalled:
-        return f"No byte moved for {settings.stalled:g} s"
-    if now - transfer.began > settings.deadline:
-        return f"It took longer than {settings.deadline:g} s"
-    since, count = transfer.judged
-    if settings.least_rate and now - since >= _MINUTE:
-        transfer.judged = (now, transfer.count)
-        if transfer.count - count < settings.least_rate * (now - since):
-            return f"It was slower than {settings.least_rate:g} bytes a second"
-    return ""

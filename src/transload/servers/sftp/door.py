@@ -11,9 +11,9 @@ from pathlib import Path
 import asyncssh
 
 from transload.config.server import SftpServer
-from transload.errors import ConfigError
 from transload.servers.base import Gate
 from transload.servers.keys import host_key
+from transload.servers.listening import BACKLOG, listening
 from transload.servers.sftp import algorithms, hostkeys
 from transload.servers.sftp.caller import Caller
 from transload.servers.sftp.line import Line
@@ -21,7 +21,6 @@ from transload.servers.sftp.watch import look
 
 _LOGINS, _READS = 64, 4
 _LOOK = 1.0
-_BACKLOG = 1024
 _PATIENCE, _TICK = 10.0, 0.01
 
 
@@ -48,7 +47,7 @@ class SftpDoor:
 
         self._loop = uvloop.new_event_loop()
         self._options = self._prepared()
-        self._socket = _listen(self._settings.listen)
+        self._socket = listening("sftp.listen", self._settings.listen)
         self._logins = ThreadPoolExecutor(_LOGINS, "transload-sftp-login")
         self._reads = ThreadPoolExecutor(_READS, "transload-sftp-read")
         started = threading.Event()
@@ -78,7 +77,7 @@ class SftpDoor:
 
     def _run(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(self._loop.create_server(self._line, sock=self._socket, backlog=_BACKLOG))
+        self._server = self._loop.run_until_complete(self._loop.create_server(self._line, sock=self._socket, backlog=BACKLOG))
         self._loop.call_later(_LOOK, self._look)
         started.set()
         self._loop.run_forever()
@@ -128,20 +127,3 @@ class SftpDoor:
         for line in tuple(self._lines):
             line.abort()
         await asyncio.sleep(0)
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        door.bind((host.strip("[]"), int(port)))
-        door.listen(_BACKLOG)
-        door.setblocking(False)
-    except OSError as error:
-        door.close()
-        raise ConfigError(f"servers.sftp.listen: {address}: {error.strerror or error}") from error
-    return door

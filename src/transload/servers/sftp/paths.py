@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from transload.servers.visit import beneath
+
 
 def absolute(path: bytes) -> bytes:
     """`path` from the home's top, without ".", ".." and doubled slashes; by its words alone, for there are no links in a home."""
     if path[:1] == b"/" and b"//" not in path and b"/." not in path and path[-1:] != b"/":
         return path
-    parts: list[bytes] = []
-    for part in path.split(b"/"):
-        if part == b"..":
-            del parts[-1:]
-        elif part not in (b"", b"."):
-            parts.append(part)
-    return b"/" + b"/".join(parts)
+    return b"/" + beneath(path)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
 import ssl
+import threading
 import time
 
+import OpenSSL
 import pytest
 
 from tests.peers.certificates import certificates
@@ -191,6 +195,39 @@ def test_a_tls_client_that_means_another_protocol_is_refused(ground, version):
         raw.shake()
         assert "ftp" == raw.line.selected_alpn_protocol()
         raw.login()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_tls_client_that_means_another_host_is_shown_our_name_and_finds_out(ground, version):
+    context = trusting()
+    context.minimum_version = context.maximum_version = version
+    with ground.raw(login=False, context=context) as raw:
+        raw.asks("AUTH TLS", 234)
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for 'elsewhere\.example'"):
+            context.wrap_socket(raw.line, server_hostname="elsewhere.example")
+    with ground.raw(login=False) as raw:
+        raw.secure().login()
+
+
+def test_tls_is_agreed_upon_once_and_not_again(ground):
+    """Renegotiation lets a client make the server work for nothing, or be taken for another (RFC 5746)."""
+    context = OpenSSL.SSL.Context(OpenSSL.SSL.TLSv1_2_METHOD)
+    with socket.create_connection(("127.0.0.1", ground.implicit), timeout=10) as line:
+        line.settimeout(None)
+        client = OpenSSL.SSL.Connection(context, line)
+        client.set_connect_state()
+        client.do_handshake()
+        assert client.recv(100).startswith(b"220")
+        before = client.get_finished()
+        client.renegotiate()
+        with pytest.raises(OpenSSL.SSL.Error):
+            for _ in range(20):
+                client.do_handshake()
+                client.sendall(b"NOOP\r\n")
+                client.recv(100)
+        assert before == client.get_finished()
+    with ground.raw(login=False) as raw:
+        raw.secure().login()
 
 
 def test_first_words_of_tls_that_come_byte_by_byte_are_waited_for(ground):
@@ -453,6 +490,28 @@ def test_patterns_cost_one_folder_at_most(ground, raw):
     assert 3 == raw.get("LIST -laR").count(b"\r\n")
     for name in ("one.csv", "two.csv", "three.txt"):
         raw.asks(f"DELE {name}", 250)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_names_are_listed_while_others_work(ground):
+    folder = ground.home / "many"
+    folder.mkdir()
+    for number in range(100_000):
+        os.close(os.open(folder / f"name-{number}", os.O_CREAT | os.O_WRONLY))
+    listed = []
+    try:
+        with ground.raw() as lister, ground.raw() as other:
+            listing = threading.Thread(target=lambda: listed.append(lister.get("MLSD many")))
+            listing.start()
+            worst = 0.0
+            while listing.is_alive():
+                begun = time.monotonic()
+                other.asks("PWD", 257)
+                worst = max(worst, time.monotonic() - begun)
+        assert 100_000 == listed[0].count(b"type=file;")
+        assert worst < 5
+    finally:
+        shutil.rmtree(folder)
 
 
 # --- those who wait for us to get tired

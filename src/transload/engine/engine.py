@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from transload import log
 from transload.deliver import deliver
+from transload.engine.news import News
 from transload.engine.slots import Slots
 from transload.errors import TransloadError
 from transload.ledger import Lost, Worker, now
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _BEAT = 5.0
 _IDLE = 2.0
+_BREATH = 0.25
 _SHARE = 10.0
 _SLOW = 1_000_000
 _COLLECT = 600.0
@@ -52,6 +54,7 @@ class Engine:
         self._turned = time.monotonic()
         self._renewing = self._shared = False
         self._opens = 0.0
+        self._news = News()
         self._turner = threading.Thread(target=self._turns, name="transload-engine", daemon=True)
         self._log = log.get("transload.engine")
 
@@ -96,6 +99,10 @@ class Engine:
 
     def wake(self) -> None:
         """Something may be due: look at once."""
+        self._news.tell()
+        self._turn_soon()
+
+    def _turn_soon(self) -> None:
         self._quiet.clear()
         self._wake.set()
 
@@ -165,6 +172,13 @@ class Engine:
                 self._renewing = True
                 pause = 0.5
             self._wake.wait(pause)
+            self._breathe()
+
+    def _breathe(self) -> None:
+        """Let some time pass: slots that are served take what has become due by themselves, and a turn costs as much as many files."""
+        time.sleep(0.01)
+        until = time.monotonic() + _BREATH
+        while self._busy() and not self._stop.is_set() and time.monotonic() < until:
             time.sleep(0.01)
 
     def _turn(self) -> bool:
@@ -234,20 +248,28 @@ class Engine:
         self._stop.wait(max(0.0, self._opens - time.monotonic()))
         until = time.monotonic() + _SHARE
         try:
-            while not self._stop.is_set() and not self._renewing and time.monotonic() < until:
-                work, keeper = self._work, self._keeper
+            while not self._ends() and time.monotonic() < until:
+                work, keeper, heard, begun = self._work, self._keeper, self._news.heard, time.monotonic()
                 claim = keeper.take(remote) if work.place(remote) is not None else None
                 if claim is None:
-                    break
+                    # Where others share the remote, or the end is waited for, no slot is kept without work.
+                    if self._shared or work.once or not self._news.more(heard, self._ends):
+                        break
+                    continue
                 self._do(work, claim)
-                self.wake()
+                self._turn_soon()
+                if not work.once:
+                    self._news.gather(heard, begun)
         except TransloadError as error:
             self._log.error("work had to be put back", remote=remote, error=str(error))
         finally:
             with self._active_lock:
                 del self._active[me]
             self._make_room(remote)
-            self.wake()
+            self._turn_soon()
+
+    def _ends(self) -> bool:
+        return self._stop.is_set() or self._renewing
 
     def _make_way(self) -> None:
         """Learn whether others share the remotes, and keep no more sessions than slots while they do."""

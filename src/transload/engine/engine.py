@@ -6,23 +6,20 @@ import os
 import socket
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from transload import log
-from transload.deliver import deliver
+from transload.engine.batches import Batches
 from transload.engine.news import News
 from transload.engine.slots import Slots
 from transload.errors import TransloadError
 from transload.ledger import Lost, Worker, now
 from transload.protocols import HOOK
-from transload.pull import fetch, look
-from transload.settle import settle
 
 if TYPE_CHECKING:
     from transload.keeper import Keeper
-    from transload.ledger import Claim
     from transload.workplace import Workplace
 
 _BEAT = 5.0
@@ -33,7 +30,6 @@ _SLOW = 1_000_000
 _COLLECT = 600.0
 _HOUR = 3600.0
 _PUT_BACK = 5.0
-_WORK: Mapping[str, Callable[[Workplace, Claim], None]] = {"look": look, "fetch": fetch, "deliver": deliver, "settle": settle}
 
 
 class Engine:
@@ -48,7 +44,7 @@ class Engine:
         self._overdue = threading.Event()
         self._active: dict[int, str] = {}
         self._active_lock = threading.Lock()
-        self._unended: deque[tuple[Claim, bool]] = deque()
+        self._batches = Batches(self._stop)
         self._beaten = self._collected = 0.0
         self._fault: Exception | None = None
         self._turned = time.monotonic()
@@ -184,7 +180,7 @@ class Engine:
     def _turn(self) -> bool:
         """Ask for the slots that are useful now; whether there was anything to do."""
         work = self._work
-        self._end_claims()
+        self._batches.end(work)
         beat = time.monotonic() - self._beaten > _BEAT
         if beat:
             self._beaten = time.monotonic()
@@ -256,7 +252,7 @@ class Engine:
                     if self._shared or work.once or not self._news.more(heard, self._ends):
                         break
                     continue
-                self._do(work, claim)
+                self._batches.do(work, claim)
                 self._turn_soon()
                 if not work.once:
                     self._news.gather(heard, begun)
@@ -283,39 +279,3 @@ class Engine:
             with self._active_lock:
                 held = list(self._active.values()).count(remote)
             self._work.leave(remote, held)
-
-    def _do(self, work: Workplace, claim: Claim) -> None:
-        died = False
-        try:
-            _WORK[claim.kind](work, claim)
-        except Lost as error:
-            self._log.warning("a batch was put back, or given to another worker", claim=claim.id, error=str(error))
-        except TransloadError as error:
-            self._log.error(
-                "a batch was put back", claim=claim.id, kind=claim.kind, route=claim.route, remote=claim.remote, error=str(error)
-            )
-            self._stop.wait(0.5)
-        except Exception as error:  # noqa: BLE001 - it is logged, told, and counted
-            # A fault of ours counts like a death: a file that brings it about again and again goes alone, then fails.
-            died = True
-            self._log.exception(
-                "a batch failed inside the program", claim=claim.id, kind=claim.kind, route=claim.route, remote=claim.remote
-            )
-            if claim.kind == "look":
-                told = f"a fault inside Transload: {type(error).__name__}: {error}"
-                work.away(claim.remote, work.route(claim.route), TransloadError(told))
-            else:
-                self._stop.wait(0.5)
-        finally:
-            self._unended.append((claim, died))
-        self._end_claims()
-
-    def _end_claims(self) -> None:
-        """Close the books on batches that are over; those for which the ledger was away are closed when it is back."""
-        while self._unended:
-            claim, died = self._unended.popleft()
-            try:
-                self._work.ledger.claims.done(claim.id, died=died)
-            except TransloadError:
-                self._unended.append((claim, died))
-                raise

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.peers.relay import Relay
 from tests.remotes import test_objects_faults as faults
 from tests.remotes.test_objects_faults import MIB, PUBLISH, Between, azure_at, publish, s3_at
 from transload.errors import Busy, Changed, Full, Unreachable
-from transload.model import Name, Parcel
+from transload.model import Name, Parcel, Verify
 
 parcel, secrets = faults.parcel, faults.secrets
 
@@ -49,9 +50,62 @@ def test_the_parts_of_a_killed_put_are_swept_and_those_of_other_keys_stay(moto, 
     with s3_at(bucket, moto.port).connect() as session:
         session.sweep(one.key, one.name)
         session.sweep(one.key, one.name)
-        assert ["a/x", "x/y", "xy"] == unfinished(moto, bucket)
+    assert ["a/x", "x/y", "xy"] == unfinished(moto, bucket)
     assert [None] == [receipt.error for receipt in publish(s3_at(bucket, moto.port), one)]
     assert ["a/x", "x/y", "xy"] == unfinished(moto, bucket)
+
+
+def test_a_killed_put_is_gone_on_with_and_what_is_there_is_not_sent_again(moto, parcel):
+    bucket, one = moto.bucket(), parcel("x", os.urandom(48 * MIB))
+    killed_half_way("s3", moto, bucket, one)
+    begin(moto, bucket, "x/y")
+    sent = []
+    with s3_at(bucket, moto.port).connect() as session:
+        session.moved = sent.append
+        session.sweep(one.key, one.name)
+        (receipt,) = session.publish(list(session.stage([replace(one, key="d1-c2", verify=Verify.HASH)])))
+        assert (None, Verify.HASH) == (receipt.error, receipt.verified)
+        assert one.sha256 == session._bucket.read_back("x") == session.hash(one.name)
+    assert 8 * MIB <= sum(sent) <= 40 * MIB
+    assert ["x/y"] == unfinished(moto, bucket)
+
+
+def test_parts_of_another_file_are_told_from_ours(moto, parcel):
+    """The first part is the same, and what the object would tell of itself is not."""
+    bucket, first = moto.bucket(), os.urandom(8 * MIB)
+    one, upload = parcel("x", first + os.urandom(9 * MIB)), moto.client()
+    begun = upload.create_multipart_upload(Bucket=bucket, Key="x", Metadata={"sha256": "0" * 64})["UploadId"]
+    upload.upload_part(Bucket=bucket, Key="x", UploadId=begun, PartNumber=1, Body=first)
+    upload.upload_part(Bucket=bucket, Key="x", UploadId=begun, PartNumber=2, Body=b"other bytes")
+    with s3_at(bucket, moto.port).connect() as session:
+        session.sweep(one.key, one.name)
+        (receipt,) = session.publish(list(session.stage([one])))
+        assert receipt.error is None
+        assert one.sha256 == session._bucket.read_back("x") == session._bucket.attributes("x")[1]["sha256"]
+    assert [] == unfinished(moto, bucket)
+
+
+def test_an_upload_that_is_given_up_meanwhile_is_begun_anew(moto, parcel):
+    bucket, one = moto.bucket(), parcel("x", os.urandom(17 * MIB))
+    begun = moto.client().create_multipart_upload(Bucket=bucket, Key="x")["UploadId"]
+    with s3_at(bucket, moto.port).connect() as session:
+        session.sweep(one.key, one.name)
+        moto.client().abort_multipart_upload(Bucket=bucket, Key="x", UploadId=begun)
+        (receipt,) = session.publish(list(session.stage([one])))
+        assert receipt.error is None
+        assert one.sha256 == session._bucket.read_back("x")
+
+
+def test_parts_that_cannot_be_put_together_are_no_object(moto, parcel):
+    bucket, one = moto.bucket(), parcel("x", os.urandom(48 * MIB))
+    killed_half_way("s3", moto, bucket, one)
+    with Between(moto.port) as between, s3_at(bucket, between.port).connect() as session:
+        late = "<Error><Code>InternalError</Code><Message>try again</Message></Error>"
+        between.answer = lambda method, _, __: (200, late) if method == "POST" else None
+        session.sweep(one.key, one.name)
+        with pytest.raises(Unreachable, match="were not put together: InternalError try again"):
+            list(session.publish(list(session.stage([one]))))
+        assert session.look(one.name) is None
 
 
 def test_the_blocks_of_a_killed_put_to_azure_hinder_nobody(azurite, parcel):
@@ -75,9 +129,10 @@ def test_several_uploads_of_an_awkward_key_below_a_prefix_are_swept(moto):
 def test_a_batch_is_swept_by_one_question(moto):
     bucket = moto.bucket()
     begin(moto, bucket, "007", "other")
-    with Between(moto.port) as between, s3_at(bucket, between.port).connect() as session:
-        for number in range(256):
-            session.sweep(f"d{number}-c1", Name(f"{number:03}"))
+    with Between(moto.port) as between:
+        with s3_at(bucket, between.port).connect() as session:
+            for number in range(256):
+                session.sweep(f"d{number}-c1", Name(f"{number:03}"))
         assert ["GET", "DELETE"] == [line.partition(" ")[0] for line in between.asked]
     assert ["other"] == unfinished(moto, bucket)
 

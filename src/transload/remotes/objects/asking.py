@@ -54,15 +54,19 @@ def opener(remote: ObjectsRemote) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context), _NoRedirect)
 
 
-def asked(bucket: Bucket, method: str, key: str, query: Mapping[str, str]) -> bytes:
-    """The answer to a request about `key` ("" for the bucket itself); Unsigned if we cannot make it."""
+def asked(
+    bucket: Bucket, method: str, key: str, query: Mapping[str, str], body: bytes = b"", told: Mapping[str, str] | None = None
+) -> bytes:
+    """The answer to a request about `key` ("" for the bucket itself), with the headers `told`; Unsigned if we cannot make it."""
     url, headers = bucket.remote.request(bucket, method, key, query)
-    return send(bucket, method, url, headers, key=key)
+    return send(bucket, method, url, {**headers, **(told or {})}, body, key=key)
 
 
 def send(bucket: Bucket, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, key: str = "") -> bytes:
     """The answer's body; errors are what they are for obstore's requests. No text shows the URL: it may hold a signature."""
-    request = urllib.request.Request(url, body or None, dict(headers), method=method)  # noqa: S310 - http and https by the settings' pattern
+    # urllib's own word for a body is that it is a form.
+    told = {"Content-Type": "application/octet-stream", **headers} if body else dict(headers)
+    request = urllib.request.Request(url, body or None, told, method=method)  # noqa: S310 - http and https by the settings' pattern
     if method == "PUT":
         request.add_unredirected_header("Content-Length", str(len(body)))
     carrier = bucket.opener()

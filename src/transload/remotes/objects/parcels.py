@@ -112,6 +112,14 @@ class Pieces:
             self._parts.append(md5(block, usedforsecurity=False).digest())
             yield block
 
+    def last(self) -> str:
+        """The MD5 of the part that was read last."""
+        return self._parts[-1].hex()
+
+    def digests(self) -> list[str]:
+        """The MD5s of all parts."""
+        return [part.hex() for part in self._parts]
+
     def sha256(self) -> str:
         """Of all that was read."""
         return self._whole.hexdigest()

@@ -67,9 +67,13 @@ def azure_pages(bucket: Bucket, base: str, *, recursive: bool) -> Iterator[Seque
         query["marker"] = _following(bucket, marker, query.get("marker"))
 
 
-def parsed(bucket: Bucket, query: dict[str, str]) -> ET.Element:
-    """The answer about the bucket itself, as XML without any declarations."""
-    data = asked(bucket, "GET", "", query)
+def parsed(bucket: Bucket, query: dict[str, str], key: str = "") -> ET.Element:
+    """The answer about `key`, or about the bucket itself, as XML."""
+    return read(bucket, asked(bucket, "GET", key, query))
+
+
+def read(bucket: Bucket, data: bytes) -> ET.Element:
+    """An answer as XML without any declarations; Unreachable when it is none."""
     with _readable(bucket):
         parser = ET.XMLParser(target=_Undeclared())  # noqa: S314 - a document that declares anything is refused
         parser.feed(data)

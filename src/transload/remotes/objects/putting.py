@@ -8,8 +8,9 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transload.errors import Busy, Changed, Conflict, Transient, TransloadError, Unreachable
+from transload.errors import Busy, Changed, Conflict, Permanent, Transient, TransloadError, Unreachable
 from transload.model import Receipt, Staged, Verify, spell
+from transload.remotes.objects.continuing import go_on
 from transload.remotes.objects.parcels import PART, Blocks, Pieces, Room, attributes, part_size, whole
 from transload.remotes.objects.sizes import listed_sizes
 from transload.remotes.objects.telling import NoBucket, NotOffered
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from transload.model import Parcel
     from transload.remotes.base import Moved
     from transload.remotes.objects.bucket import Bucket
+    from transload.remotes.objects.unfinished import Unfinished
 
 AT_ONCE = 4
 ROOM = 64 * 2**20
@@ -40,12 +42,12 @@ def stage(bucket: Bucket, parcels: Iterable[Parcel]) -> Iterator[Staged]:
             yield Staged(parcel, token="put")  # noqa: S106
 
 
-def publish(bucket: Bucket, pool: ThreadPoolExecutor, staged: Iterable[Staged], moved: Moved) -> Iterator[Receipt]:
+def publish(bucket: Bucket, pool: ThreadPoolExecutor, unfinished: Unfinished, staged: Iterable[Staged], moved: Moved) -> Iterator[Receipt]:
     """One receipt per item, as each is done; raises Unreachable after those that were in flight have ended.
 
-    `moved` hears of all bytes before they are sent, in several threads.
+    `moved` hears of all bytes before they are sent, in several threads. Large objects go on where a try that is in `unfinished` ended.
     """
-    putting = Putting(bucket, moved)
+    putting = Putting(bucket, unfinished, moved)
     waiting = iter(staged)
     live: set[Future[Receipt]] = set()
     unproven: list[Receipt] = []
@@ -78,8 +80,9 @@ def publish(bucket: Bucket, pool: ThreadPoolExecutor, staged: Iterable[Staged], 
 class Putting:
     """One batch of puts: what they share is the room for bytes in memory."""
 
-    def __init__(self, bucket: Bucket, moved: Moved) -> None:
+    def __init__(self, bucket: Bucket, unfinished: Unfinished, moved: Moved) -> None:
         self._bucket = bucket
+        self._unfinished = unfinished
         self._moved = moved
         self._room = Room(ROOM)
 
@@ -147,6 +150,9 @@ class Putting:
             return self._verified(parcel, key, earlier, "")
         if not parcel.replace:
             self._free(parcel, key)
+        continued = self._continued(parcel, key, part)
+        if continued is not None:
+            return continued
         told = Pieces(parcel, part, self._moved) if parcel.verify is Verify.HASH and self._bucket.remote.tells_md5() else None
         body = told or Blocks(parcel.file, part, self._moved)
         tag = self._bucket.made(lambda: self._send_parts(parcel, key, part, body))
@@ -154,6 +160,25 @@ class Putting:
             self._discard(key, tag)
             raise _changed(parcel)
         return self._verified(parcel, key, tag, told.etag() if told else "")
+
+    def _continued(self, parcel: Parcel, key: str, part: int) -> Receipt | None:
+        """The receipt, where parts of an earlier try could be gone on with; None where there are none, or they are another file's."""
+        upload = self._unfinished.newest(key) if self._bucket.remote.tells_md5() else None
+        if upload is None:
+            return None
+        body = Pieces(parcel, part, lambda _: None)
+        try:
+            tag = go_on(self._bucket, key, upload, body, self._moved, AT_ONCE)
+        except Permanent:
+            return None  # it was given up meanwhile, or we may not
+        if body.sha256() != parcel.sha256:
+            self._discard(key, tag)
+            raise _changed(parcel)
+        found = self._bucket.attributes(key)
+        # What an object tells of itself is given when its upload begins: these parts may have been begun for another file.
+        if found is None or found[1].get("sha256", "") != parcel.sha256:
+            return None
+        return self._verified(parcel, key, tag, body.etag())
 
     def _send_parts(self, parcel: Parcel, key: str, part: int, body: Pieces | Blocks) -> str:
         import obstore

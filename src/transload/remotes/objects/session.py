@@ -44,6 +44,7 @@ class ObjectSession(SessionBase):
 
     def close(self) -> None:
         """End the pool; whatever it still does is waited for."""
+        self._unfinished.end()
         self._pool.shutdown(cancel_futures=True)
 
     def list(self, folder: str, *, recursive: bool) -> Iterator[Entry]:
@@ -156,7 +157,8 @@ class ObjectSession(SessionBase):
 
     def publish(self, staged: Iterable[Staged]) -> Iterator[Receipt]:
         """Put each whole: small ones in one conditional request, large ones in parts that are completed at the end."""
-        return publish(self._bucket, self._pool, staged, self.moved)
+        yield from publish(self._bucket, self._pool, self._unfinished, staged, self.moved)
+        self._unfinished.end()
 
     def look(self, name: Name) -> Entry | None:
         """What is there under `name`, or None."""
@@ -168,8 +170,11 @@ class ObjectSession(SessionBase):
         return _hash(self._bucket, self._bucket.spelled(name))
 
     def sweep(self, key: str, name: Name) -> None:  # noqa: ARG002
-        """Abort what a dead try left of an upload in parts under `name`; no object ever has a temporary name."""
-        self._unfinished.abort(self._bucket.spelled(name))
+        """What a dead try left of an upload in parts under `name` is gone on with by the next `publish`, or aborted at its end.
+
+        No object ever has a temporary name.
+        """
+        self._unfinished.sweep(self._bucket.spelled(name))
 
     def remove(self, entry: Entry) -> None:
         """Remove the object; Missing when it is not there."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from transload.errors import Permanent
+from transload.errors import Permanent, TransloadError
 from transload.remotes.objects.asking import asked
 from transload.remotes.objects.plainly import decoded, parsed
 
@@ -26,17 +26,27 @@ class Unfinished:
         self._bucket = bucket
         self._known: Mapping[str, Sequence[str]] | None = {}
         self._until = 0.0
+        self._swept: dict[str, Sequence[str]] = {}
 
-    def abort(self, key: str) -> None:
-        """Give up all uploads of exactly this key that are there now.
+    def sweep(self, key: str) -> None:
+        """All uploads of exactly this key that are there now are to be gone on with, or given up when `end` is called.
 
-        Who may not, or cannot ask, leaves them to the bucket's lifecycle rule: they hinder nobody.
+        Who may not ask leaves them to the bucket's lifecycle rule: they hinder nobody.
         """
-        if not self._bucket.remote.keeps_parts:
-            return
-        with suppress(Permanent):
-            for upload in self._of(key):
-                with suppress(Permanent):
+        if self._bucket.remote.keeps_parts:
+            with suppress(Permanent):
+                self._swept[key] = self._of(key)
+
+    def newest(self, key: str) -> str | None:
+        """What the last try of a key that was swept has left, if it left anything."""
+        return next(reversed(self._swept.get(key, ())), None)
+
+    def end(self) -> None:
+        """Give up all that was swept, as far as the store lets us."""
+        swept, self._swept = self._swept, {}
+        for key, uploads in swept.items():
+            for upload in uploads:
+                with suppress(TransloadError):
                     asked(self._bucket, "DELETE", key, {"uploadId": upload})
 
     def _of(self, key: str) -> Sequence[str]:

@@ -157,17 +157,7 @@ class Delivering:
 
     def _marked(self, session: Writer, done: Sequence[Receipt]) -> list[Receipt]:
         """Write the marker objects that are asked for; a file whose marker fails is not delivered yet."""
-        wanted = {one.parcel.delivery: self._targets[self._dues[one.parcel.delivery].target].marker for one in done}
-        parcels = []
-        for one in done:
-            template = wanted[one.parcel.delivery]
-            if template is not None:
-                facts = self._facts(self._dues[one.parcel.delivery])
-                parcels.append(
-                    Parcel(
-                        one.parcel.delivery, f"{one.parcel.key}-m", marker(template, facts, one.parcel.name), "", 0, _EMPTY, replace=True
-                    )
-                )
+        parcels = [parcel for one in done if (parcel := self._marker(session, one.parcel)) is not None]
         if not parcels:
             return list(done)
         failed: dict[int, TransloadError] = {}
@@ -182,6 +172,17 @@ class Delivering:
         for number, error in failed.items():
             self._refused(number, error)
         return [one for one in done if one.parcel.delivery not in failed]
+
+    def _marker(self, session: Writer, parcel: Parcel) -> Parcel | None:
+        due = self._dues[parcel.delivery]
+        template = self._targets[due.target].marker
+        if template is None:
+            return None
+        name, key = marker(template, self._facts(due), parcel.name), key_of(parcel.delivery, self._claim.id)
+        if parcel.key != key:
+            # What an earlier try left is not gone on with: its server may still be holding it.
+            session.sweep(f"{parcel.key}-m", name)
+        return Parcel(parcel.delivery, f"{key}-m", name, "", 0, _EMPTY, replace=True)
 
     def _facts(self, due: Due) -> Facts:
         """What a marker's name may be made of; the same for every try."""

@@ -62,7 +62,6 @@ def test_a_killed_put_is_gone_on_with_and_what_is_there_is_not_sent_again(moto, 
     sent = []
     with s3_at(bucket, moto.port).connect() as session:
         session.moved = sent.append
-        session.sweep(one.key, one.name)
         (receipt,) = session.publish(list(session.stage([replace(one, key="d1-c2", verify=Verify.HASH)])))
         assert (None, Verify.HASH) == (receipt.error, receipt.verified)
         assert one.sha256 == session._bucket.read_back("x") == session.hash(one.name)

@@ -38,7 +38,9 @@ class Unfinished:
                 self._swept[key] = self._of(key)
 
     def newest(self, key: str) -> str | None:
-        """What the last try of a key that was swept has left, if it left anything."""
+        """What the last try has left of this key, if it left anything; what is older is given up when `end` is called."""
+        if key not in self._swept:
+            self.sweep(key)
         return next(reversed(self._swept.get(key, ())), None)
 
     def end(self) -> None:

@@ -69,7 +69,8 @@ class Place:
 
     def delivered(self) -> dict[str, str]:
         out = self.folder / "out"
-        return {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
+        # What has its name there: files come to lie beside it first, and may be gone from there while we look.
+        return {str(path.relative_to(out)): path.read_text() for path in out.rglob("[!.]*") if path.is_file()}
 
     def give(self, *words: str, env: dict[str, str] | None = None) -> Outcome:
         done = forge.run(list(words), cwd=self.folder, env=os.environ | (env or {}), timeout=50)

@@ -54,7 +54,8 @@ class Sensors:
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
     def at(self, site: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (self.folder / "sites" / site / "raw").glob("*")}
+        """What has its name there: files come to lie beside it first."""
+        return {path.name: path.read_bytes() for path in (self.folder / "sites" / site / "raw").glob("[!.]*")}
 
     @property
     def home(self) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
-    """Give `path` these bytes and this mode; who reads it finds the old file or the new one. OSError as they come."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Give `path` these bytes and this mode; who reads it finds the old file or the new one. For one at a time; OSError as they come."""
+    # The same name each time: what a death left there is written over by the next.
+    beside = path.with_name(f".{path.name}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)

@@ -174,7 +174,8 @@ class Engine:
         """Let some time pass: slots that are served take what has become due by themselves, and a turn costs as much as many files."""
         time.sleep(0.01)
         until = time.monotonic() + _BREATH
-        while self._busy() and not self._stop.is_set() and time.monotonic() < until:
+        # A run is waited for: what its fetches make due elsewhere is asked for at once.
+        while not self._work.once and self._busy() and not self._stop.is_set() and time.monotonic() < until:
             time.sleep(0.01)
 
     def _turn(self) -> bool:

@@ -12,6 +12,8 @@ from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos import Serializer as DbosSerializer
 from sqlalchemy import Engine, create_engine, event
 
+from transload.ledger.database import set_pragma
+
 _LIVE = ["ENQUEUED", "PENDING"]
 _NAME = "transload"
 _VERSION = "transload-1"
@@ -139,7 +141,7 @@ def _local(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
         for pragma in ("journal_mode=wal", "synchronous=normal"):
-            connection.execute(f"pragma {pragma}")
+            set_pragma(connection, pragma)
 
     return engine
 

@@ -154,7 +154,7 @@ def now() -> int:
 
 def _settings(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory", "cache_size=-32000", "wal_autocheckpoint=4000"):
-        connection.execute(f"pragma {pragma}")
+        set_pragma(connection, pragma)
 
 
 def _refuse_damaged(path: Path) -> None:
@@ -230,4 +230,18 @@ def _told(where: str, error: DBAPIError) -> Exception:
     return LedgerAway(f"the ledger {where} cannot be used: {cause}")
 
 
-__all__ = ["VERSION", "Database", "NoRoom", "now", "telling"]
+def set_pragma(connection: sqlite3.Connection, pragma: str) -> None:
+    """Set a pragma, also while another process that has just begun sets the journal: there SQLite itself waits for nobody."""
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            connection.execute(f"pragma {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+__all__ = ["VERSION", "Database", "NoRoom", "now", "set_pragma", "telling"]

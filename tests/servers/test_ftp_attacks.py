@@ -104,8 +104,8 @@ def test_a_second_connection_to_the_same_port_finds_nobody(raw):
     port = raw.port()
     with socket.create_connection(("127.0.0.1", port)):
         raw.asks("NOOP", 200)
-        with pytest.raises(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=5).recv(1)
+        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as second:
+            second.recv(1)
 
 
 def test_when_all_ports_are_taken_it_is_425_and_no_other_port():

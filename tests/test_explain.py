@@ -167,6 +167,18 @@ def route(source: str = 'remote = "box"', to: str = '{ remote = "out" }', more: 
             "routes[acl].from.exclude: is no glob: bad character range z-a at position 1 (line 16)",
         ),
         (route('remote = "box", match = []'), "routes[acl].from.match: must not be empty (line 16)"),
+        (
+            route('remote = "box", marker = "{sha256}.done"'),
+            "routes[acl].from.marker: {sha256} is not known before the file is taken (line 16); there are name, stem, suffix, folder",
+        ),
+        (
+            route('remote = "web", marker = "{name}.done"'),
+            "routes[acl].from.marker: a web address has no folder to find it in (line 16); write marker in the file's table in [remotes]",
+        ),
+        (
+            route('server = true, marker = "{name}.done"') + '[servers.ftp]\nlisten = "127.0.0.1:2121"\ntls = "off"\n',
+            'routes[acl].from.marker: is for what is fetched (line 16); write arrival = { complete = "marker" }: our servers wait for it',
+        ),
         (route('remote = "box", match = 3'), "routes[acl].from.match: wants a list, [ ... ] (line 16)"),
         (route('remote = "box", path = "a\\nb"'), "routes[acl].from.path: holds a line break or a NUL (line 16)"),
         (route('remote = "box", path = "{now:%Q}"'), "routes[acl].from.path: {now:%Q}: not a time format; one is %Y-%m-%d (line 16)"),

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from tests.crash.scene import table
+from tests.crash.scene import at_fake_ftp, table
 from tests.engine.byhand import Yard
 from tests.peers.fake_ftp import LISTING, Cut
 from tests.peers.relay import Relay
-from tests.remotes.places import PATIENCE, VARIABLE, at_sshd
+from tests.remotes.places import PATIENCE, at_sshd
 from transload.ledger import Claim
 
 
@@ -197,20 +197,12 @@ def test_names_that_cannot_be_are_recorded_in_the_note_and_hold_up_nobody(yard, 
     fake_ftp.files |= {b"a.csv": b"abc", b"b.csv": b"de"}
     fake_ftp.without |= {"MLSD", "MLST", "MDTM"}
     fake_ftp.listing = listing
-    it = yard(source='remote = "ftp"', more=_ftp(fake_ftp.port))
+    it = yard(source='remote = "ftp"', more=at_fake_ftp(fake_ftp.port))
     it.hand.go()
     assert {"a.csv": b"abc", "b.csv": b"de"} == _after_settling(it)
     note = it.hand.ledger.looks.rows()["r"].note
     assert note.startswith("2 names refused, the first: ")
     assert "../x" in note
-
-
-def _ftp(port: int) -> str:
-    from transload.remotes.ftp import FtpRemote
-    from transload.secret import Secret
-
-    settings = {"host": "127.0.0.1", "port": port, "user": "partner", "password": Secret(env=VARIABLE), "tls": "off", "timeout": PATIENCE}
-    return table("ftp", FtpRemote(**settings))
 
 
 def _after_settling(it: Yard) -> dict[str, bytes]:
@@ -241,7 +233,7 @@ def test_a_failed_listing_changes_nothing(yard):
 def test_a_cut_listing_is_no_listing(yard, fake_ftp):
     fake_ftp.files |= {b"f%d.csv" % number: b"x" for number in range(50)}
     fake_ftp.cuts[LISTING] = Cut(500, reply="426 cut")
-    it = yard(source='remote = "ftp", settle = "0s"', more=_ftp(fake_ftp.port))
+    it = yard(source='remote = "ftp", settle = "0s"', more=at_fake_ftp(fake_ftp.port))
     it.hand.go()
     assert [] == it.hand.rows()
     assert it.hand.ledger.looks.rows()["r"].error
@@ -260,7 +252,7 @@ def test_a_file_that_changed_while_it_was_fetched_is_fetched_again_whole(yard, f
         fake_ftp.changing = lambda _: None
 
     fake_ftp.changing = grow
-    it = yard(source='remote = "ftp", settle = "0s"', more=_ftp(fake_ftp.port))
+    it = yard(source='remote = "ftp", settle = "0s"', more=at_fake_ftp(fake_ftp.port))
     it.hand.go()
     assert {} == it.delivered
     assert "changed while it was fetched" in _held(it, "a.csv")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from transload.match import Selector, Skip
+from transload.match import Hold, Selector, Skip
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -38,8 +38,10 @@ def adopt(route: Route, ledger: Ledger | None, opened: Callable[[str], AbstractC
     selector = Selector(route.source, datetime.now(UTC))
     with opened(route.source.remote) as session:
         # Nothing is written before the whole is listed: half a listing must not pass for all.
-        listed = [entry for folder in selector.folders for entry in session.list(folder, recursive=route.source.recursive)]
-    wanted = [entry for entry in listed if not isinstance(selector.judge(entry), Skip)]
+        recursive = route.source.recursive
+        listed = [entry for folder in selector.folders for entry in selector.gather(session.list(folder, recursive=recursive))]
+    # What has no marker yet is not whole: it is still to come.
+    wanted = [entry for entry in listed if not isinstance(selector.judge(entry), Skip | Hold)]
     fresh = [entry for chunk in _chunks(wanted) for entry in _unknown(route, ledger, chunk)]
     if ledger is not None and not dry:
         ledger.looks.declare([route.name])

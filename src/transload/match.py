@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from transload.marks import Marks
 from transload.model import Entry, to_micros
 from transload.names import dated
 from transload.units import show_duration, show_size
@@ -37,7 +38,14 @@ class Wait:
     again: bool = False
 
 
-Verdict = Take | Skip | Wait
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The file is wanted, but something is still missing beside it: only another look can tell."""
+
+    reason: str
+
+
+Verdict = Take | Skip | Wait | Hold
 TAKE = Take()
 
 
@@ -63,6 +71,11 @@ class Selector:
         self._wanted, self._wanted_whole = source.wanted.base, source.wanted.whole
         self._unfinished, self._unfinished_whole = source.unfinished.base, source.unfinished.whole
         self._unwanted, self._unwanted_whole = source.unwanted.base, source.unwanted.whole
+        self.marks = Marks(source.marker) if source.marker else None
+
+    def gather(self, listed: Iterable[Entry]) -> Iterable[Entry]:
+        """The listed files, to be judged one by one; where markers are wanted all of them are known then."""
+        return listed if self.marks is None else self.marks.gather(listed)
 
     def judge(self, entry: Entry) -> Verdict:
         """Whether to take the file; what cannot be told to be finished by its time alone waits for a second, equal look."""
@@ -75,7 +88,11 @@ class Selector:
         if ((test := self._unwanted) and test(base)) or ((test := self._unwanted_whole) and test(text)):
             return _EXCLUDED
         if self._nested or self._sized or self._aged:
-            verdict = self._bounds(entry, text)
+            verdict: Verdict | None = self._bounds(entry, text)
+            if verdict is not None:
+                return verdict
+        if self.marks is not None:
+            verdict = self._marked(self.marks, entry)
             if verdict is not None:
                 return verdict
         return TAKE if self.settled(entry) else self._again
@@ -103,6 +120,14 @@ class Selector:
         if self._moved is not None and text.startswith(self._moved):
             return _MOVED
         return self._size(entry) or self._age(entry)
+
+    def _marked(self, marks: Marks, entry: Entry) -> Verdict | None:
+        if marks.one(entry):
+            return _MARKER
+        lack = marks.lack(entry)
+        if lack:
+            return Hold(lack)
+        return TAKE if marks.vouch(entry) else None
 
     def _size(self, entry: Entry) -> Skip | None:
         size, least, most = entry.size, self._source.min_size, self._source.max_size
@@ -132,5 +157,6 @@ def _micros(seconds: float) -> int:
 _TEMPORARY = Skip("its name is one of the temporary ones")
 _UNWANTED = Skip("its name does not match")
 _EXCLUDED = Skip("its name is excluded")
+_MARKER = Skip("it is a marker: it says of another file that it is whole")
 _DEEPER = Skip("it lies deeper than the route looks")
 _MOVED = Skip("it was moved there after delivery")

@@ -73,7 +73,8 @@ class Survey:
         self.connected = True
         refused: list[str] = []
         for folder in self._selector.folders:
-            for chunk in chunks(session.list(folder, recursive=self._route.source.recursive), _CHUNK):
+            listed = session.list(folder, recursive=self._route.source.recursive)
+            for chunk in chunks(iter(self._selector.gather(listed)), _CHUNK):
                 self._judge(chunk)
             refused += getattr(session, "refused", [])
         if refused:
@@ -170,6 +171,9 @@ class Fetching:
                 return
         if isinstance(error, Missing):
             self._work.ledger.arrivals.gone(self._claim.id, [wanted.id], "it was gone before it could be fetched")
+        elif isinstance(error, Changed) and self._route.source.marker is not None:
+            # Its marker was that of the file as it was: another look has to see one that is newer.
+            self._work.ledger.arrivals.gone(self._claim.id, [wanted.id], f"{error}; it is new when its marker is newer than it")
         elif isinstance(error, Rejected):
             self._work.ledger.arrivals.troubled(self._claim.id, [Trouble(wanted.id, str(error), state="quarantined")])
         elif error is not None:

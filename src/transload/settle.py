@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transload import crash
@@ -9,10 +10,13 @@ from transload.compare import same_time
 from transload.config import Move
 from transload.errors import Conflict, Missing, Transient, TransloadError
 from transload.ledger import Lost, Trouble
+from transload.marks import Marks
 from transload.names import versioned
 
 if TYPE_CHECKING:
+    from transload.config import Route
     from transload.ledger import Claim, Settling
+    from transload.model import Entry
     from transload.protocols import Session
     from transload.workplace import Workplace
 
@@ -45,6 +49,8 @@ def _settle(work: Workplace, claim: Claim, session: Session, file: Settling) -> 
     after = work.route(claim.route).after
     there = session.stat(file.entry)
     if there is None:
+        if file.state == "begun":
+            _settle_marker(work.route(claim.route), session, file)
         what = "done by a try that ended without a word" if file.state == "begun" else "somebody else took it away"
         work.ledger.deliveries.settled(claim.id, [file.id], what)
         return None
@@ -57,7 +63,7 @@ def _settle(work: Workplace, claim: Claim, session: Session, file: Settling) -> 
     what = "it was gone already"
     try:
         if isinstance(after, Move):
-            what = _moved(session, file, after)
+            what = _moved(session, file.entry, after)
         elif after == "delete":
             session.remove(file.entry)  # type: ignore[attr-defined]
             what = "removed"
@@ -67,19 +73,35 @@ def _settle(work: Workplace, claim: Claim, session: Session, file: Settling) -> 
         raise
     except TransloadError as error:
         return Trouble(file.id, str(error))
+    _settle_marker(work.route(claim.route), session, file)
     crash.point("settled")
     work.ledger.deliveries.settled(claim.id, [file.id], what)
     return None
 
 
-def _moved(session: Session, file: Settling, after: Move) -> str:
+def _settle_marker(route: Route, session: Session, file: Settling) -> None:
+    """The marker goes where its file went; one that may speak of other files too stays."""
+    template = route.source.marker
+    if template is None or "name" not in template.fields:
+        return
+    marker = Marks(template).of(file.entry)
+    if marker is None:
+        return
+    with suppress(Missing):
+        if isinstance(route.after, Move):
+            _moved(session, marker, route.after)
+        elif route.after == "delete":
+            session.remove(marker)  # type: ignore[attr-defined]
+
+
+def _moved(session: Session, entry: Entry, after: Move) -> str:
     """Move the file; where another has that name already, as the next version of it."""
-    target = after.target(file.entry.name)
+    target = after.target(entry.name)
     for number in range(2, 1000):
         try:
-            session.move(file.entry, target)  # type: ignore[attr-defined]
+            session.move(entry, target)  # type: ignore[attr-defined]
         except Conflict:
-            target = versioned(after.target(file.entry.name), number)
+            target = versioned(after.target(entry.name), number)
         else:
             return f"moved to {target.text}"
     message = f"a thousand files have the name {target.text} already"

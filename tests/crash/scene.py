@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.crash.check import delivered_faults, source_faults
 from tests.forge import Forged
-from tests.remotes.places import Place
+from tests.remotes.places import VARIABLE, Place
 from transload.model import unspell
 from transload.secret import Secret
 
@@ -182,6 +182,14 @@ def table(name: str, settings: Any) -> str:
     values = {key: getattr(settings, key) for key in type(settings).model_fields if key in settings.model_fields_set}
     lines = [f"{key} = {_toml(value)}" for key, value in ({"kind": settings.kind} | values).items()]
     return "\n".join([f"[remotes.{name}]", *lines, ""])
+
+
+def at_fake_ftp(port: int) -> str:
+    """The remote `ftp`, as the config has it, at an FTP server that does what the test says."""
+    from transload.remotes.ftp import FtpRemote
+
+    settings = {"host": "127.0.0.1", "port": port, "user": "partner", "password": Secret(env=VARIABLE), "tls": "off", "timeout": 10}
+    return table("ftp", FtpRemote(**settings))
 
 
 def _toml(value: Any) -> str:

@@ -121,6 +121,8 @@ def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) 
     # A program may yet give a route without destinations its hook; when it starts it must have one.
     if route.after != "keep" and route.destinations and not any(to.required for to in route.destinations):
         faults.add((*place, "after"), "would touch the source though no destination is required", "make one required, or keep the source")
+    if route.source.marker is not None:
+        _check_marker(route.source, remotes, (*place, "from", "marker"), faults)
     remote = remotes.get(route.source.remote)
     if remote is None:
         return
@@ -129,6 +131,13 @@ def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) 
     verb, ability = ("deleted", Remover) if route.after == "delete" else ("moved", Mover)
     if route.after != "keep" and not issubclass(remote.session, ability):
         faults.add((*place, "after"), f"nothing can be {verb} on {_shown(remote)}", 'write after = "keep"')
+
+
+def _check_marker(source: From, remotes: Remotes, place: Place, faults: Faults) -> None:
+    if source.server:
+        faults.add(place, "is for what is fetched", 'write arrival = { complete = "marker" }: our servers wait for it')
+    elif getattr(remotes.get(source.remote), "kind", "") == "http":
+        faults.add(place, "a web address has no folder to find it in", "write marker in the file's table in [remotes]")
 
 
 def _check_destination(route: Route, to: To, place: Place, remotes: Remotes, faults: Faults) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from transload.config.server import Arriving, Hook
-from transload.config.words import Globs, Identifier, Naming, Table, Texts
+from transload.config.words import Globs, Identifier, Marking, Naming, Table, Texts
 from transload.errors import Rejected
 from transload.explain import Hinted, meant
 from transload.model import Name, Verify
@@ -49,6 +49,7 @@ class From(Table):
     min_size: ByteSize | None = Field(None, description="Smaller files are left alone.")
     max_size: ByteSize | None = Field(None, description="Larger files are left alone.")
     settle: Duration = Field(5.0, description="How long size and time must stay the same; 0s takes files at once.")
+    marker: Marking | None = Field(None, description='A file beside it that says that it is whole, such as "{name}.done".')
     temporary: Globs = Field(TEMPORARY, description="Names that are never taken, in capitals or not.")
     order: Literal["oldest", "newest", "name"] = Field("oldest", description="Which file goes first.")
     limit: int | None = Field(None, ge=1, description="How many files a run takes at most.")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from transload.accounts import ALL, Limits, Rights
 from transload.accounts.keys import parse
-from transload.config.words import Globs, Naming, Table
+from transload.config.words import Globs, Marking, Table
 from transload.errors import ConfigError
 from transload.explain import Hinted
 from transload.secret import RelativePath, Secret
@@ -124,7 +124,7 @@ class Arriving(Table):
     exists: Literal["version", "replace", "refuse"] = Field("version", description="What becomes of a name that is uploaded again.")
     lenient: bool = Field(default=False, description="Whether an upload counts though its client hung up without a word.")
     expire: Duration = Field(7 * 86400.0, gt=0, description="How long a cut upload is kept for resuming.")
-    marker: Naming | None = Field(
+    marker: Marking | None = Field(
         None, description='With complete = "marker": the name of the file that says so; "{name}.done" by default.'
     )
     quiet: Duration = Field(30.0, gt=0, description='With complete = "quiet": how long nothing must have changed.')

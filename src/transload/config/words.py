@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from transload.explain import IDENTIFIER
+from transload.explain import IDENTIFIER, Hinted
 from transload.names import Template
 from transload.patterns import compiled
 
@@ -17,6 +17,7 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+_MARKING = ("name", "stem", "suffix", "folder")
 _NAMING = WithJsonSchema({"type": "string", "examples": ["{now:%Y/%m/%d}/{name}"]})
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
@@ -38,6 +39,14 @@ def _template(value: Any) -> Template:
     return Template(value)
 
 
+def _marking(template: Template) -> Template:
+    unknown = sorted(template.fields - set(_MARKING))
+    if unknown:
+        message = f"{{{unknown[0]}}} is not known before the file is taken"
+        raise Hinted(message, f"there are {', '.join(_MARKING)}")
+    return template
+
+
 Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 """A name for something of ours."""
 
@@ -49,3 +58,6 @@ Globs = Annotated[tuple[Annotated[str, AfterValidator(_usable)], ...], BeforeVal
 
 Naming = Annotated[Template, PlainValidator(_template), PlainSerializer(str), _NAMING]
 """A template for a name."""
+
+Marking = Annotated[Naming, AfterValidator(_marking)]
+"""A template for the name of a marker, made of what is known of a file by its name alone."""

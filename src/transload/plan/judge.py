@@ -11,7 +11,7 @@ from transload.compare import compare
 from transload.errors import Rejected
 from transload.ledger import now
 from transload.ledger.standing import Standing
-from transload.match import Selector, Skip, Take, Wait
+from transload.match import TAKE, Hold, Selector, Skip, Take, Wait
 from transload.model import to_datetime
 from transload.names import Facts
 
@@ -60,6 +60,10 @@ class Judge:
         stand = stands.get(known.arrival) if known else None
         if isinstance(verdict, Skip):
             return self.planned(entry, "skip", verdict.reason, stand)
+        if isinstance(verdict, Hold):
+            if stand is None or compare(entry, TAKE, known, self._route.source):
+                return self.planned(entry, "wait", verdict.reason, stand)
+            verdict = TAKE
         found = compare(entry, verdict, known, self._route.source)
         if found is None:
             return self._known(entry, verdict, stand)

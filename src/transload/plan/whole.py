@@ -60,7 +60,7 @@ def _listed(route: Route, judge: Judge, session: Reader) -> tuple[list[Entry], l
     found: list[Entry] = []
     refused: list[str] = []
     for folder in judge.selector.folders:
-        found += session.list(folder, recursive=route.source.recursive)
+        found += judge.selector.gather(session.list(folder, recursive=route.source.recursive))
         refused += getattr(session, "refused", [])
     return judge.selector.sort(found), refused
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transload.config import Config, Route
     from transload.ledger import Ledger, Trip
     from transload.ledger.view import Row
+    from transload.protocols import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ def explain(config: Config, ledger: Ledger | None, opened: Opener, remote: str, 
     try:
         with opened(remote) as session:
             found = session.stat(asked)
+            for route, entry in places:
+                _look_for_marker(judges[route.name], session, entry)
     except TransloadError as refused:
         error = str(refused)
     arrivals = [row for row in ledger.view.called(asked.text) if row.source == remote and row.path == asked.path] if ledger else []
@@ -71,6 +74,15 @@ def _judged(route: Route, judge: Judge, ledger: Ledger | None, entry: Entry, fou
         return [*owed, judge.planned(now, "skip", "it lies in a folder below the route's path, and recursive is false", None)]
     judged = judge.judge([now])
     return owed + [one for one in judged if one.action in ("fetch", "wait") or not owed]
+
+
+def _look_for_marker(judge: Judge, session: Session, entry: Entry) -> None:
+    """Have the judge know the file's marker, as a listing would."""
+    marks = judge.selector.marks
+    mark = None if marks is None else marks.of(entry)
+    there = None if mark is None else session.stat(mark)
+    if mark is not None and there is not None:
+        judge.selector.gather([replace(there, folder=mark.folder, name=mark.name)])
 
 
 def _within(folders: Sequence[str], raw: bytes) -> Entry | None:

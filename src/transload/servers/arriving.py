@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Any
 from transload.config import Arriving
 from transload.ledger import Wanted, now
 from transload.ledger.taking import Take, Verdict
+from transload.marks import MARKER, is_marker, marker_of
 from transload.match import Selector, Skip, Wait
 from transload.model import Entry, Fetched, Name, Spooled
 from transload.owed import Owing
-from transload.servers.witness import (
-    MARKER,
-    SUFFIXES,
-    fault,
-    is_marker,
-    marked_by,
-    marker_of,
-    sidecars_of,
-    spoken_for,
-    suffix_of,
-)
+from transload.servers.witness import SUFFIXES, fault, marked_by, sidecars_of, spoken_for, suffix_of
 from transload.units import show_duration
 
 if TYPE_CHECKING:

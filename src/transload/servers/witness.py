@@ -9,17 +9,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from transload.errors import Rejected
+from transload.marks import marker_of, name_in
 from transload.model import Name
-from transload.names import Facts, Template, marker
 
 if TYPE_CHECKING:
     from transload.ledger.taking import Row
+    from transload.names import Template
 
-MARKER = Template("{name}.done")
 SUFFIXES = (".sha256", ".sha512", ".sha1", ".md5")
 _DIGITS = {".md5": 32, ".sha1": 40, ".sha256": 64, ".sha512": 128}
 _LONGEST = 64 * 1024
-_FIELD = re.compile(r"\{[^{}]*\}")
 
 
 class Witness(Protocol):
@@ -38,29 +37,13 @@ class Witness(Protocol):
         """The checksum of a file, in hex."""
 
 
-def is_marker(template: Template, path: Name) -> bool:
-    """Whether a file of that name would be a marker."""
-    pattern = ".+".join(re.escape(part) for part in _FIELD.split(template.text))
-    raw = path.raw if "/" in template.text else path.base
-    return re.fullmatch(pattern, raw.decode("utf-8", "surrogateescape"), re.DOTALL) is not None
-
-
-def marker_of(template: Template, path: Name) -> Name | None:
-    """The name of the marker of a file; None where it would have none."""
-    try:
-        return marker(template, Facts(path), path)
-    except Rejected:
-        return None
-
-
 def marked_by(template: Template, row: Row, witness: Witness) -> list[Row]:
     """The files whose marker `row` is."""
     path = Name(row.path)
-    parts = _FIELD.split(template.text)
-    if "/" not in template.text and _FIELD.findall(template.text) == ["{name}"]:
-        end = len(path.base) - len(parts[1].encode())
+    base = name_in(template, path)
+    if base is not None:
         with suppress(Rejected):
-            found = witness.at(row.user, path.beside(path.base[len(parts[0].encode()) : end]))
+            found = witness.at(row.user, path.beside(base))
             return [found] if found is not None else []
         return []
     folder = b"" if "/" in template.text else path.folder
@@ -117,14 +100,11 @@ def checksum(file: object, kind: str) -> str:
 
 
 __all__ = [
-    "MARKER",
     "SUFFIXES",
     "Witness",
     "checksum",
     "fault",
-    "is_marker",
     "marked_by",
-    "marker_of",
     "sidecars_of",
     "spoken_for",
     "suffix_of",

@@ -6,9 +6,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
@@ -94,7 +94,7 @@ def up(
             told.info("up", routes=[route.name for route in loaded.routes if route.enabled], config=str(loaded.file))
             if followed:
                 threading.Thread(target=follow, args=[transload.wake, signals], name="transload-follow", daemon=True).start()
-            while signals.get() == signal.SIGHUP:
+            while _next(signals) == signal.SIGHUP:
                 if _reload(transload, config, told) and worker:
                     worker.reload()
             told.info("stopping: what is in hand is finished or put back")
@@ -126,6 +126,13 @@ def _signals() -> SimpleQueue[int]:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, note)
     return arrived
+
+
+def _next(signals: SimpleQueue[int]) -> int:
+    """The next signal. One that comes in the moment before this thread begins to wait does not wake it: so it wakes by itself."""
+    while True:
+        with suppress(Empty):
+            return signals.get(timeout=0.5)
 
 
 def _reload(transload: Transload, config: Path | None, told: FilteringBoundLogger) -> bool:

@@ -121,6 +121,10 @@ def _check_source(route: Route, place: Place, remotes: Remotes, faults: Faults) 
     # A program may yet give a route without destinations its hook; when it starts it must have one.
     if route.after != "keep" and route.destinations and not any(to.required for to in route.destinations):
         faults.add((*place, "after"), "would touch the source though no destination is required", "make one required, or keep the source")
+    if route.source.watch and (route.source.server or getattr(remotes.get(route.source.remote), "kind", "folder") != "folder"):
+        faults.add(
+            (*place, "from", "watch"), "only a folder of this machine can be watched", "leave it away: `every` says how often to look"
+        )
     if route.source.marker is not None:
         _check_marker(route.source, remotes, (*place, "from", "marker"), faults)
     remote = remotes.get(route.source.remote)

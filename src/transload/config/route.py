@@ -61,6 +61,7 @@ class From(Table):
     zone: str = Field("UTC", description="The time zone of `cron` and of times in `path`.")
     jitter: Duration = Field(0.0, description="Each look is later by up to this, not all at once.")
     missed: Literal["once", "skip"] = Field("once", description="What becomes of looks that were missed: one now, or none.")
+    watch: bool = Field(default=False, strict=True, description="Of a folder: whether `up` looks at once when something comes.")
 
     _moved_to: str = ""
 

@@ -14,6 +14,7 @@ from transload import log
 from transload.engine.batches import Batches
 from transload.engine.news import News
 from transload.engine.slots import Slots
+from transload.engine.watching import Watching
 from transload.errors import TransloadError
 from transload.ledger import Lost, Worker, now
 from transload.protocols import HOOK
@@ -45,6 +46,7 @@ class Engine:
         self._active: dict[int, str] = {}
         self._active_lock = threading.Lock()
         self._batches = Batches(self._stop)
+        self._watching = Watching(self._look_now)
         self._beaten = self._collected = 0.0
         self._fault: Exception | None = None
         self._turned = time.monotonic()
@@ -67,6 +69,8 @@ class Engine:
         self._keeper.begin()
         self._collected = time.monotonic()
         self._turner.start()
+        if not work.once:
+            self._watching.change(work.config)
 
     def _joined_queues(self) -> Slots:
         connections = self._work.connections
@@ -84,6 +88,14 @@ class Engine:
         keeper.begin()
         if self._slots is not None:
             self._slots.limit(work.connections)
+        self._watching.change(work.config)
+        self.wake()
+
+    def _look_now(self, route: str) -> None:
+        try:
+            self._work.ledger.looks.reschedule(route, now())
+        except TransloadError as error:
+            self._log.error("the ledger cannot be used", error=str(error))
         self.wake()
 
     def tidy(self) -> None:
@@ -130,6 +142,7 @@ class Engine:
         """Begin nothing new, let what is in hand end (at most `grace` seconds), put the rest back, and leave."""
         self._stop.set()
         self._wake.set()
+        self._watching.close()
         self._turner.join()
         until = time.monotonic() + grace
         while self._busy() and time.monotonic() < until:

@@ -137,6 +137,8 @@ class Keeper:
         dead = [worker.id for worker in ledger.fleet.workers() if worker.id != self._work.worker and ledger.presence.is_dead(worker)]
         known = {worker.id for worker in ledger.fleet.workers()}
         orphans = {claim.worker for claim in ledger.claims.open()} - known
+        for worker in dead:
+            ledger.presence.evict(worker)
         if dead or orphans:
             ledger.claims.died([*dead, *orphans])
             self._hold_astray()

@@ -8,7 +8,7 @@ from typing import Any
 
 from transload import cli
 from transload.app import Transload
-from transload.engine import engine
+from transload.engine import engine, slots
 from transload.ledger import arrivals, database, presence
 from transload.remotes.folder import source
 
@@ -32,7 +32,8 @@ def main() -> None:
     engine._SHARE = float(os.environ.get("TRANSLOAD_TEST_SHARE", "10"))
     silence = float(os.environ.get("TRANSLOAD_TEST_SILENCE", "60"))
     presence.Presence.__init__.__kwdefaults__["silence"] = silence
-    database._POSTGRES["options"] = database._POSTGRES["options"].replace("=60000", f"={silence * 1000:.0f}")
+    slots.FROZEN = silence
+    database._POSTGRES["options"] = database._POSTGRES["options"].replace("=20000", f"={silence * 1000:.0f}")
     arrivals._GRACE = 500_000
     arrivals._AGAIN = 100_000
     Transload.stop.__defaults__ = (float(os.environ.get("TRANSLOAD_TEST_GRACE", "30")),)

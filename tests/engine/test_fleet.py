@@ -112,6 +112,7 @@ def _watched(port: int) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.timeout(120)  # frozen inside a transaction, it is the database that ends it
 def test_a_worker_that_is_frozen_for_too_long_is_fenced_off(scene):
     scene.plant(some_files(60, sizes=(10_000,)))
     silence = {"TRANSLOAD_TEST_SILENCE": "1.5"}

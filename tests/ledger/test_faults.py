@@ -14,6 +14,7 @@ from tests.ledger.acts import Acts, entry, until
 from tests.peers.postgres import Postgres
 from transload.errors import Busy, Full, LedgerAway
 from transload.ledger import Ledger, Looks, NoRoom, Worker, now
+from transload.ledger.plain import each, rows
 from transload.ledger.view import Query
 
 
@@ -232,3 +233,24 @@ def test_while_the_server_is_away_nothing_is_promised_and_afterwards_all_goes_on
 def test_a_password_is_in_no_message():
     told = refused("postgresql://anna:geheim@127.0.0.1:1/none")
     assert ("geheim" in told, "***" in told) == (False, True)
+
+
+def test_who_is_frozen_inside_a_transaction_does_not_keep_its_locks(ledger, other, acts):
+    if ledger.database.sqlite:
+        ledger.presence.evict("frozen")
+        return
+    one, two = acts.see(entry("a.csv"), entry("b.csv"))
+    assert other.presence.hold("frozen")
+    assert ledger.presence.hold("well")
+    with pytest.raises(LedgerAway), other.database.write() as theirs:
+        # Several statements in one go: the server's own limit for idle transactions does not see what follows.
+        each(theirs, "update arrivals set updated = ? where id = ?", [(1, one), (1, two)])
+        ledger.presence.evict("frozen")
+        with ledger.database.write() as ours:
+            each(ours, "update arrivals set updated = ? where id = ?", [(2, one), (2, two)])
+        rows(theirs, "select 1")
+    assert ledger.presence.free("frozen")
+    assert ledger.presence.hold("well")
+    assert other.presence.hold("frozen")
+    ledger.presence.evict("nobody")
+    assert 1 == len(other.view.events(one))

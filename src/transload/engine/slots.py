@@ -12,7 +12,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos import Serializer as DbosSerializer
 from sqlalchemy import Engine, create_engine, event
 
-from transload.ledger.database import set_pragma
+from transload.ledger.database import FROZEN, set_pragma
 
 _LIVE = ["ENQUEUED", "PENDING"]
 _NAME = "transload"
@@ -69,6 +69,7 @@ class Slots:
             "console_log_level": "ERROR",
             "max_executor_threads": threads,
             "use_listen_notify": False,
+            "sys_db_idle_transaction_timeout_sec": FROZEN,
             "notification_listener_polling_interval_sec": 0.25,
         }
         self._engine = _local(url) if url.startswith("sqlite") else None

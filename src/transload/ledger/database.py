@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, insert, inspect, literal, select, text
 from sqlalchemy.engine import make_url
@@ -21,9 +22,13 @@ from transload.ledger.schema import tables
 
 VERSION = "0002"
 _BUSY = 60.0
+FROZEN = 20.0
+"""A process that is frozen inside a transaction holds its locks: after so many seconds PostgreSQL takes them away."""
 # A plan that was made while a table was small would be kept while it grows: every statement is planned for the table as it is.
-# A process that is frozen inside a transaction holds its locks: after so long (milliseconds) the server takes them away.
-_POSTGRES = {"connect_timeout": 10, "options": "-c plan_cache_mode=force_custom_plan -c idle_in_transaction_session_timeout=60000"}
+_POSTGRES = {
+    "connect_timeout": 10,
+    "options": f"-c plan_cache_mode=force_custom_plan -c idle_in_transaction_session_timeout={FROZEN * 1000:.0f}",
+}
 
 
 class NoRoom(LedgerAway, Full):
@@ -75,7 +80,9 @@ class Database:
 
     def _postgres_engine(self) -> Engine:
         url = self.url.set(drivername="postgresql+psycopg")
-        return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, connect_args=_POSTGRES)
+        # All sessions of one process have one name, which no other process has (see Presence.evict).
+        told = _POSTGRES | {"application_name": f"transload {os.getpid()} {uuid4().hex}"}
+        return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, connect_args=told)
 
     def _prepare(self) -> None:
         found = self.version()
@@ -244,4 +251,4 @@ def set_pragma(connection: sqlite3.Connection, pragma: str) -> None:
             return
 
 
-__all__ = ["VERSION", "Database", "NoRoom", "now", "set_pragma", "telling"]
+__all__ = ["FROZEN", "VERSION", "Database", "NoRoom", "now", "set_pragma", "telling"]

@@ -18,6 +18,15 @@ from transload.ledger.fleet import Worker
 SILENCE = 60.0
 """Seconds without a heartbeat after which a process counts as dead, though its lock still holds (it is frozen)."""
 _STANDING = "keeper"
+# The two halves of the lock's number are told apart; only sessions of the same role may be ended, and only those are named to us.
+_EVICT = """
+select pg_terminate_backend(theirs.pid) from pg_locks held
+join pg_stat_activity holder on holder.pid = held.pid
+join pg_stat_activity theirs on theirs.application_name = holder.application_name and theirs.datid = holder.datid
+where held.locktype = 'advisory' and held.granted and holder.datname = current_database() and holder.pid <> pg_backend_pid()
+and (held.classid::bigint << 32 | held.objid::bigint) = hashtextextended(:name, 0)
+and holder.application_name like 'transload %'
+"""
 
 
 class Presence:
@@ -76,6 +85,16 @@ class Presence:
             beat, since = worker.beat, time.monotonic()
             self._beats[worker.id] = beat, since
         return time.monotonic() - since > self._silence or self.free(worker.id)
+
+    def evict(self, worker: str) -> None:
+        """End the database sessions of a process that counts as dead but holds its lock: it is frozen, perhaps inside a transaction.
+
+        The server's own limit for such (idle_in_transaction_session_timeout) does not see one that was frozen right after
+        several statements that it sent in one go. Beside SQLite there are no sessions; should it go on, it makes new ones.
+        """
+        if not self._db.sqlite:
+            with self._db.write() as connection:
+                connection.execute(text(_EVICT), {"name": worker})
 
     def _take(self, name: str) -> bool:
         taken = self._lock(name)

@@ -127,6 +127,7 @@ class Sessions:
         """Sessions that nobody used for `idle` seconds are closed."""
         self._idle = idle
         self._lock = threading.Lock()
+        self._leaving: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lines: dict[str, list[_Line]] = defaultdict(list)
         self._used: Counter[str] = Counter()
         self._rates: dict[str, tuple[int, Rate]] = {}
@@ -174,12 +175,14 @@ class Sessions:
 
     def leave(self, name: str, count: int) -> None:
         """Close what is idle, until no more than `count` sessions of that remote are open: others may want its connections."""
-        with self._lock:
-            idle = self._lines[name]
-            keep = max(0, count - self._used[name])
-            over, idle[:] = idle[keep:], idle[:keep]
-        for line in over:
-            line.close()
+        # What another thread is closing is open still: it is waited for.
+        with self._leaving[name]:
+            with self._lock:
+                idle = self._lines[name]
+                keep = max(0, count - self._used[name])
+                over, idle[:] = idle[keep:], idle[:keep]
+            for line in over:
+                line.close()
 
     def close_all(self) -> None:
         """Close what is idle, and what is in use as soon as it is not."""

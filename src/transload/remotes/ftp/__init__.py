@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -80,9 +81,9 @@ class FtpRemote(NetworkSettings):
         """How to connect through the proxy, where there is one."""
         if not self.proxy:
             return None
-        from transload.remotes.ftp.proxy import dialler
+        from transload.remotes.proxied import dial
 
-        return dialler(self.proxy, self.proxy_password)
+        return partial(dial, self.proxy, self.proxy_password)
 
     @contextmanager
     def connect(self) -> Iterator[FtpSession]:

@@ -189,9 +189,11 @@ async def _through(remote: SftpRemote, host: Host, tunnel: asyncssh.SSHClientCon
         return {"tunnel": tunnel}
     if remote.proxy is None:
         return {}
-    from transload.remotes.sftp.proxy import through
+    from transload.remotes.proxied import dial
 
-    return {"sock": await through(remote.proxy, remote.proxy_password, host.host, host.port or 22, remote.timeout)}
+    line = await asyncio.to_thread(dial, remote.proxy, remote.proxy_password, host.host, host.port or 22, remote.timeout)
+    line.setblocking(False)
+    return {"sock": line}
 
 
 async def _shown(remote: SftpRemote, secrets: dict[int, dict[str, Any]]) -> str:

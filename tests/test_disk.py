@@ -288,3 +288,38 @@ def test_a_folder_that_becomes_a_link_while_it_is_used_never_leads_out(root):
         swapping.join()
     assert b"secret" not in seen
     assert {b"ours", Refused} <= seen
+
+
+def _holed(path: Path, size: int, *written: tuple[int, bytes]) -> bytes:
+    with path.open("wb") as file:
+        file.truncate(size)
+        for at, data in written:
+            file.seek(at)
+            file.write(data)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("way", [disk.copy, copying._copy_range])
+@pytest.mark.parametrize(
+    "written",
+    [[], [(0, b"begin")], [(5_000_000, b"middle" * 5000)], [(9_999_990, b"at the end")], [(0, b"a"), (4 << 20, b"b"), (9_999_999, b"c")]],
+    ids=["nothing", "begin", "middle", "end", "all three"],
+)
+def test_a_copy_of_a_file_with_holes_is_the_same_bytes_and_has_holes(way, written, tmp_path):
+    data = _holed(tmp_path / "a", 10_000_000, *written)
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("w+b") as target:
+        assert len(data) == way(source.fileno(), target.fileno(), len(data))
+    assert data == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks + 16
+
+
+def test_blocks_of_zeros_are_appended_as_holes(tmp_path):
+    blocks = [b"\0" * 100_000, b"x" * 100, b"\0" * 100_000, b"\0" * 70_000 + b"y" + b"\0" * 70_000, b"\0" * 50, b"\0" * 1_000_000]
+    size = 0
+    with (tmp_path / "a").open("w+b") as file:
+        for block in blocks:
+            disk.append(file.fileno(), memoryview(block), size)
+            size += len(block)
+            assert size == os.fstat(file.fileno()).st_size
+    assert b"".join(blocks) == (tmp_path / "a").read_bytes()
+    assert (tmp_path / "a").stat().st_blocks * 512 < 400_000

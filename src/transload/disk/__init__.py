@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transload.disk.beneath import open_beneath
-from transload.disk.copying import BLOCK, copy, write_all
+from transload.disk.copying import BLOCK, append, copy, write_all
 from transload.disk.renaming import rename_new
 from transload.disk.replacing import replace_file
 from transload.disk.telling import told
@@ -16,6 +16,7 @@ __all__ = [
     "Folder",
     "Tree",
     "Volume",
+    "append",
     "copy",
     "open_beneath",
     "opened",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 
 BLOCK = 256 * 1024
+_WORTH_A_HOLE = 64 * 1024
+_ZEROS = bytes(4 * BLOCK)
 _FICLONE = 0x40049409
 _CANNOT = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EBADF, errno.EPERM}
 
@@ -31,10 +34,41 @@ def _clone(source: int, target: int, size: int) -> int:
 
 
 def _copy_range(source: int, target: int, size: int) -> int:
-    done = 0
-    while done < size and (count := os.copy_file_range(source, target, min(size - done, 1 << 30))):
-        done += count
-    return done
+    """Only what is no hole."""
+    size, done = min(size, os.fstat(source).st_size), 0
+    for begin, end in _written(source, size):
+        done = begin
+        while done < end and (count := os.copy_file_range(source, target, min(end - done, 1 << 30), done, done)):
+            done += count
+        if done < end:
+            return done
+    if done < size:
+        os.ftruncate(target, size)
+    return size
+
+
+def _written(source: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the bytes of a file begin and end between its holes."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        end = min(size, os.lseek(source, begin, os.SEEK_HOLE))
+        if begin < size:
+            yield begin, end
+
+
+def append(descriptor: int, data: bytes | bytearray | memoryview, size: int) -> None:
+    """Write `data` at the end of an open file of `size` bytes; a block of zeros becomes a hole."""
+    if len(data) >= _WORTH_A_HOLE and _ZEROS.startswith(data):
+        os.ftruncate(descriptor, size + len(data))
+        os.lseek(descriptor, 0, os.SEEK_END)
+    else:
+        write_all(descriptor, data)
 
 
 def _send(source: int, target: int, size: int) -> int:

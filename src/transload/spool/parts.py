@@ -146,7 +146,7 @@ class StreamPart:
         self._check_room(len(data))
         self._count_what_was_there()
         with telling():
-            disk.write_all(self._descriptor, data)
+            disk.append(self._descriptor, data, self._digest.size)
         self._digest.wrote(data)
 
     def restart(self) -> None:

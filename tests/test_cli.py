@@ -29,6 +29,12 @@ def audit(place: Place) -> list[tuple[str, str, str | None]]:
         return list(ledger.execute("select what, subject, reason from audit order by id"))
 
 
+def test_the_version_is_told(place):
+    from importlib.metadata import version
+
+    assert (0, f"transload {version('transload')}\n") == place.give("--version")[:2]
+
+
 def test_help_names_every_command(place):
     told = place.give("--help")
     assert 0 == told.code

@@ -41,8 +41,19 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"transload {version('transload')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")]
+
+
 @app.callback()
-def common(config: ConfigOption = None) -> None:
+def common(*, config: ConfigOption = None, version: Version = False) -> None:  # noqa: ARG001
     """Take `-c` before the command too."""
     if config is not None:
         os.environ["TRANSLOAD_CONFIG"] = str(config)

@@ -7,6 +7,7 @@ TransloadError
     Unreachable      nobody answers, or the line broke
     Busy             it answers, but not now
       Awaited        it is to come, and is not there yet
+        Waiting      so is another file, at most until a time
     Full             no room; goes on by itself when there is
     Changed          the file changed while it was being read
   Permanent          trying again cannot help
@@ -46,6 +47,15 @@ class Busy(Transient):
 
 class Awaited(Busy):
     """It is to come, and is not there yet: waited for, but not asked for again in the same run."""
+
+
+class Waiting(Awaited):
+    """Another file is still to come; `name` (raw bytes) is what it is called, `until` (microseconds) how long it is waited for."""
+
+    def __init__(self, message: str, name: bytes, until: int) -> None:
+        """For the file `name`, beside this one."""
+        super().__init__(message)
+        self.name, self.until = name, until
 
 
 class Full(Transient):

@@ -131,8 +131,12 @@ def route(source: str = 'remote = "box"', to: str = '{ remote = "out" }', more: 
         (HEAD + '[[routes]]\nname = "a"\nfrom = { remote = "box" }\nto = ["out"]\n', "routes[a].to[0]: wants a table, { ... } (line 16)"),
         (route('remote = "box", evry = "15m"'), 'routes[acl].from.evry: unknown key (line 16); did you mean "every"?'),
         (
-            route('remote = "box", watch = true'),
-            "routes[acl].from.watch: unknown key (line 16); this version of Transload does not have it",
+            route('remote = "web", watch = true'),
+            "routes[acl].from.watch: only a folder of this machine can be watched (line 16); leave it away: `every` says how often to look",
+        ),
+        (
+            route('remote = "box", watch = 1'),
+            "routes[acl].from.watch: wants true or false (line 16)",
         ),
         (route(more="steps = []"), "routes[acl].steps: unknown key (line 18); this version of Transload does not have it"),
         (route(more="expect = {}"), "routes[acl].expect: unknown key (line 18); this version of Transload does not have it"),

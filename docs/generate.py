@@ -41,6 +41,7 @@ TABLES = (
     ("batch, in [[routes]]", "Batch", ""),
     ("A secret", "Secret", "One of these; never the secret itself."),
 )
+STEPS = ("checksum", "command", "compress", "format", "limits", "rename", "scan", "unpack")
 REMOTES = ("folder", "ftp", "sftp", "http", "s3", "azure", "gcs")
 PARTS = (("files, of http", "HttpFile"), ("jump, of sftp", "Jump"), ("algorithms, of sftp", "Algorithms"))
 HEAD = """\
@@ -60,6 +61,9 @@ def config() -> str:
     for kind in REMOTES:
         one = next(model for model in whole.values() if model.get("properties", {}).get("kind", {}).get("const") == kind)
         text += _section(f'[remotes.NAME] with kind = "{kind}"', one, "")
+    for kind in STEPS:
+        one = next(model for model in whole.values() if model.get("properties", {}).get("kind", {}).get("const") == kind)
+        text += _section(f'steps, in [[routes]], with kind = "{kind}"', one, "")
     for title, name in PARTS:
         text += _section(title, whole[name], "")
     return "\n".join(text).rstrip() + "\n"

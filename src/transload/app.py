@@ -22,7 +22,7 @@ from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
 from transload.summary import Summary, summarize
-from transload.workplace import Workplace, hooks_of, node_of
+from transload.workplace import Workplace, hooks_of, node_of, steps_of
 
 if TYPE_CHECKING:
     from transload.config import Config, Route
@@ -174,7 +174,7 @@ class Transload:
 
     def _workplace(self, worker: str, *, once: bool) -> Workplace:
         spool, ledger, config = self.spool, self.ledger, self.config
-        beside = hooks_of(config)
+        beside = hooks_of(config) | steps_of(self.node)
         if any(route.source.server for route in config.routes):
             from transload.servers.landing.settling import HomesPlace
 
@@ -190,6 +190,7 @@ class Transload:
             leave=self._sessions.leave,
             told=self._told,
             once=once,
+            go_on=lambda: self._moved(0),
             stopping=lambda: self._engine is not None and self._engine.stopping,
             deliver=deliver,
             beside=beside,

@@ -20,9 +20,18 @@ class Intake:
         self._ledger, self._spool, self._node = ledger, spool, node
 
     def accept(
-        self, claim: int | None, route: str, source: str, got: Sequence[Received], *, skip_same: bool, worker: str, deliver: Collection[str]
+        self,
+        claim: int | None,
+        route: str,
+        source: str,
+        got: Sequence[Received],
+        *,
+        skip_same: bool,
+        worker: str,
+        deliver: Collection[str],
+        recipe: tuple[str, str] | None = None,
     ) -> Outcome:
-        """Make these bytes and their arrivals durable; when it returns, they are ours, and their deliveries are owed.
+        """Make these bytes and their arrivals durable; when it returns, they are ours, and their deliveries (or steps) are owed.
 
         Raises Full when there is no room, Lost when the claim was taken away, LedgerAway when nothing could be promised.
         """
@@ -31,7 +40,7 @@ class Intake:
             self._spool.commit([one.spooled for one in got])
             crash.point("spooled")
             outcome = self._ledger.arrivals.received(
-                claim, route, source, self._node, got, skip_same=skip_same, worker=worker, deliver=deliver
+                claim, route, source, self._node, got, skip_same=skip_same, worker=worker, deliver=deliver, recipe=recipe
             )
         crash.point("committed")
         return outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
-from transload.protocols import HOOK
+from transload.protocols import HOOK, STEPS
 from transload.schedule import next_run
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class Keeper:
             if self._look_due(route, rows[name]):
                 wanted[route.source.remote] = wanted.get(route.source.remote, 0) + 1
         room = self._has_room()
-        for kind, name, remote, files, size in work.ledger.claims.due(list(active)):
+        for kind, name, remote, files, size in work.ledger.claims.due(list(active), work.node):
             if kind == "fetch" and (not room or active[name].source.server):
                 continue
             limits = active[name].batch
-            target = remote or active[name].source.remote
+            target = f"{STEPS}{work.node}" if kind == "process" else remote or active[name].source.remote
             spread = self._spread(target)
             # Many files in flight on one connection leave nothing to gain from a second, until they are slow (see the engine).
             lines = max(-(-files // limits.files), min(files, spread)) if spread > 1 else 1
@@ -97,6 +97,11 @@ class Keeper:
                 # A hook takes its time: what is behind it in the batch must not wait long.
                 files = min(route.batch.files, _CALLS) if remote.startswith(HOOK) else route.batch.files
                 yield claims.deliver(me, route.name, remote, node=node, files=files, size=route.batch.bytes, spread=spread)
+        if remote == f"{STEPS}{self._work.node}":
+            for route in routes:
+                yield claims.process(
+                    me, route.name, remote, node=self._work.node, files=route.batch.files, size=route.batch.bytes, spread=spread
+                )
         for route in sources:
             if route.after != "keep":
                 # A home is where our server is, a remote can be reached from everywhere.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,21 +26,27 @@ class Owing:
 
     def of(self, wanted: Wanted, fetched: Fetched) -> list[Owed]:
         """The deliveries of one file; raises Rejected when a template makes no safe name of it."""
-        entry, spooled, route = fetched.entry, fetched.spooled, self._route
-        facts = Facts(
-            name=entry.name,
-            route=route.name,
-            now=datetime.now(UTC),
-            modified=entry.modified,
-            sha256=spooled.sha256 if spooled else "",
-            version=wanted.version,
-            groups=groups_of(route.source, entry.name, entry.path),
-        )
+        entry, spooled = fetched.entry, fetched.spooled
+        groups = groups_of(self._route.source, entry.name, entry.path)
+        return self.owed(entry.name, entry.modified, spooled.sha256 if spooled else "", wanted.version, groups)
+
+    def owed(self, name: Name, modified: int | None, sha256: str, version: int, groups: Mapping[str, str]) -> list[Owed]:
+        """The deliveries of a file of that name; raises Rejected when a template makes no safe name of it."""
+        route = self._route
+        facts = Facts(name, route.name, datetime.now(UTC), modified, sha256, version, groups)
         return [
             Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned)
             for to in route.destinations
-            if to.takes(entry.name)
+            if to.takes(name)
         ]
+
+
+def recipe_of(route: Route) -> tuple[str, str] | None:
+    """The steps of a route as the ledger keeps them, and their digest; None where it has none. Secrets stay references."""
+    if not route.steps:
+        return None
+    text = json.dumps([step.model_dump(mode="json", by_alias=True, exclude_unset=True) for step in route.steps], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), text
 
 
 def groups_of(source: From, name: Name, path: bytes) -> Mapping[str, str]:

@@ -12,6 +12,9 @@ from transload.model import Entry, Fetched, Name, Parcel, Receipt, Spooled, Stag
 SERVER = "@server"
 """What our own servers are called among the remotes: the homes of the users. No config can have such a name."""
 
+STEPS = "@steps:"
+"""With a node's name behind it, where the steps of that node are done."""
+
 HOOK = "@hook:"
 """With a route's name behind it, what its hook is called among the remotes."""
 

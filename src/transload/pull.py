@@ -14,7 +14,7 @@ from transload.compare import compare
 from transload.errors import Changed, Missing, Rejected, Transient, TransloadError
 from transload.ledger import Found, Lost, Received, Trouble, now
 from transload.match import Selector, Take, Wait
-from transload.owed import Owing
+from transload.owed import Owing, recipe_of
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -163,7 +163,8 @@ class Fetching:
             self._again(wanted, outcome.spooled)
         elif error is None and outcome.spooled is not None:
             try:
-                owed = self._owing.of(wanted, outcome)
+                # What it owes is known once it has been through its steps.
+                owed = [] if self._route.steps else self._owing.of(wanted, outcome)
             except Rejected as rejected:
                 error = rejected
             else:
@@ -224,7 +225,14 @@ class Fetching:
         route, work = self._route, self._work
         skip_same = route.source.duplicate == "skip"
         outcome = work.intake.accept(
-            self._claim.id, route.name, self._claim.remote, group, skip_same=skip_same, worker=work.worker, deliver=self._spot
+            self._claim.id,
+            route.name,
+            self._claim.remote,
+            group,
+            skip_same=skip_same,
+            worker=work.worker,
+            deliver=self._spot,
+            recipe=recipe_of(route),
         )
         self._done += len(group)
         work.told("fetched", len(outcome.taken), sum(one.spooled.size for one in group))

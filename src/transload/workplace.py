@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
 from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
-from transload.protocols import HOOK
+from transload.protocols import HOOK, STEPS
+from transload.remotes.base import RemoteSettings, SessionBase
 from transload.remotes.hook import HookRemote
 
 _AT_ONCE = 4
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from transload.config import Backoff, Config, Route
     from transload.intake import Intake
     from transload.ledger import Claim, Ledger
-    from transload.remotes.base import RemoteSettings
     from transload.spool import Spool
 
 
@@ -59,6 +60,26 @@ def node_of(data: Path) -> str:
         return made
 
 
+class _OneByOne(SessionBase):
+    in_turn = True
+
+
+class StepsPlace(RemoteSettings):
+    """Where the steps of a node are done: as many at once as it has processors."""
+
+    session: ClassVar[type] = _OneByOne
+    kind: Literal["steps"] = "steps"
+
+    def where(self) -> str:
+        """This place as logs show it."""
+        return "the steps"
+
+
+def steps_of(node: str) -> dict[str, RemoteSettings]:
+    """The place of this node's steps."""
+    return {f"{STEPS}{node}": StepsPlace(connections=max(2, len(os.sched_getaffinity(0))))}
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """All that pulling, delivering and settling need; made once per process, replaced whole when the config is reloaded."""
@@ -74,6 +95,7 @@ class Workplace:
     told: Callable[[str, int, int], None] = field(default=lambda _what, _files, _bytes: None)
     once: bool = False
     stopping: Callable[[], bool] = field(default=lambda: False)
+    go_on: Callable[[], None] = field(default=lambda: None)
     deliver: Callable[[Workplace, Claim], None] = field(default=lambda _work, _claim: None)
     beside: Mapping[str, RemoteSettings] = field(default_factory=dict)
     """What is opened by name and is no remote of the config: the homes of our servers' users, the hooks."""

@@ -16,13 +16,14 @@ from transload.intake import Intake
 from transload.keeper import Keeper
 from transload.ledger import Ledger
 from transload.ledger.view import Query, Row
+from transload.process import process
 from transload.pull import fetch, look
 from transload.remotes.wrap import Sessions
 from transload.settle import settle
 from transload.spool import Spool
-from transload.workplace import Workplace, hooks_of
+from transload.workplace import Workplace, hooks_of, steps_of
 
-WORK = {"look": look, "fetch": fetch, "deliver": deliver, "settle": settle}
+WORK = {"look": look, "fetch": fetch, "deliver": deliver, "process": process, "settle": settle}
 
 
 class ByHand:
@@ -74,7 +75,7 @@ class ByHand:
             told=lambda *told: self.told.append(told),
             once=True,
             deliver=deliver,
-            beside=hooks_of(config),
+            beside=hooks_of(config) | steps_of("here"),
         )
 
     def reload(self, config: Path) -> None:

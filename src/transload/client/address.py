@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import PrivateAttr, ValidationError
 
 from transload.client.line import PATIENCE, Client
-from transload.config.kinds import kind
+from transload.config.kinds import REMOTES
 from transload.errors import ConfigError
 from transload.secret import Secret
 
@@ -44,7 +44,7 @@ def connect(url: str, *, password: str | None = None, key: str | Path | None = N
         told["password"] = password
     if key is not None:
         told["key"] = Secret(file=Path(key)) if name == "sftp" else key
-    model = kind(name)
+    model = REMOTES.find(name)
     secrets = {field for field, info in model.model_fields.items() if "Secret" in str(info.annotation)}
     told = {field: _given(value) if field in secrets and isinstance(value, str) else value for field, value in told.items()}
     try:

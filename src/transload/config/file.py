@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transload.config.check import check_files, check_routes, check_secrets_of
-from transload.config.kinds import kind, names
+from transload.config.kinds import REMOTES, STEPS, Kinds
 from transload.config.lines import lines
 from transload.config.route import Route
 from transload.config.server import Servers, User
@@ -217,20 +217,25 @@ def _remote(name: str, table: Any, faults: Faults, context: dict[str, Any]) -> R
     if not isinstance(table, dict):
         faults.add(place, "wants a table, { ... }")
         return None
-    model = _kind(table.get("kind"), (*place, "kind"), faults)
+    return _of_kind(REMOTES, table, place, faults, context)
+
+
+def _of_kind(kinds: Kinds[T], table: dict[str, Any], place: Place, faults: Faults, context: dict[str, Any]) -> T | None:
+    model = _kind(kinds, table.get("kind"), (*place, "kind"), faults)
     return _table(model, table, place, faults, context) if model else None
 
 
-def _kind(name: Any, place: Place, faults: Faults) -> type[RemoteSettings] | None:
+def _kind(kinds: Kinds[T], name: Any, place: Place, faults: Faults) -> type[T] | None:
+    names = kinds.names()
     if not isinstance(name, str):
-        faults.add(place, "missing" if name is None else "wants a text in quotes", f"one of {', '.join(names())}")
+        faults.add(place, "missing" if name is None else "wants a text in quotes", f"one of {', '.join(names)}")
         return None
     try:
-        return kind(name)
+        return kinds.find(name)
     except ConfigError as error:
         faults.add(place, str(error))
     except LookupError:
-        faults.add(place, f'there is no kind "{name}"', meant(name, names()) or f"there are {', '.join(names())}")
+        faults.add(place, f'there is no kind "{name}"', meant(name, names) or f"there are {', '.join(names)}")
     return None
 
 
@@ -249,5 +254,19 @@ def _routes(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[int, Rout
     if not isinstance(raw, list):
         faults.add(("routes",), "wants a list of tables", "[[routes]]")
         return {}
-    found = {index: _table(Route, table, ("routes", index), faults, context) for index, table in enumerate(raw)}
+    found = {index: _route(index, table, faults, context) for index, table in enumerate(raw)}
     return {index: route for index, route in found.items() if route is not None}
+
+
+def _route(index: int, table: Any, faults: Faults, context: dict[str, Any]) -> Route | None:
+    """A route, its steps read before it: which keys a step has is known by its kind alone."""
+    place: Place = ("routes", index)
+    if not (isinstance(table, dict) and isinstance(table.get("steps"), list)):
+        return _table(Route, table, place, faults, context)
+    steps = []
+    for at, one in enumerate(table["steps"]):
+        if isinstance(one, dict):
+            steps.append(_of_kind(STEPS, one, (*place, "steps", at), faults, context))
+        else:
+            faults.add((*place, "steps", at), "wants a table, { ... }", f"{{ kind = ... }}, of {', '.join(STEPS.names())}")
+    return _table(Route, table | {"steps": tuple(step for step in steps if step is not None)}, place, faults, context)

@@ -1,41 +1,75 @@
-"""The kinds of remote: ours and those of installed packages, each imported only when it is named."""
+"""The kinds of remotes and steps: ours and those of installed packages, each imported only when it is named."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
 
 from transload.errors import ConfigError
 from transload.remotes.base import RemoteSettings
+from transload.steps.base import Step
 
-GROUP = "transload.remotes"
-OURS = {
-    "folder": "transload.remotes.folder:FolderRemote",
-    "ftp": "transload.remotes.ftp:FtpRemote",
-    "sftp": "transload.remotes.sftp:SftpRemote",
-    "http": "transload.remotes.http:HttpRemote",
-    "s3": "transload.remotes.objects:S3Remote",
-    "azure": "transload.remotes.objects:AzureRemote",
-    "gcs": "transload.remotes.objects:GcsRemote",
-}
+T = TypeVar("T", bound=BaseModel)
 
 
-def names() -> list[str]:
-    """Every kind that there is."""
-    return sorted({*OURS, *entry_points(group=GROUP).names})
+@dataclass(frozen=True)
+class Kinds(Generic[T]):
+    """One family of kinds: `ours`, by name, and those under the entry points `group`; all of them are a `base`."""
+
+    group: str
+    base: type[T]
+    ours: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """Every kind that there is."""
+        return sorted({*self.ours, *entry_points(group=self.group).names})
+
+    def find(self, name: str) -> type[T]:
+        """The settings of a kind; LookupError when there is none, ConfigError when it cannot be had here."""
+        try:
+            found = _placed(self.ours[name]) if name in self.ours else entry_points(group=self.group)[name].load()
+        except ImportError as error:
+            raise ConfigError(f'the kind "{name}" cannot be loaded: {error}') from error
+        if not (isinstance(found, type) and issubclass(found, self.base)):
+            raise ConfigError(f'the kind "{name}" cannot be loaded: its package does not give a {self.base.__name__}')
+        return found
 
 
-def kind(name: str) -> type[RemoteSettings]:
-    """The settings of a kind; LookupError when there is none, ConfigError when it cannot be had here."""
-    try:
-        found = _ours(OURS[name]) if name in OURS else entry_points(group=GROUP)[name].load()
-    except ImportError as error:
-        raise ConfigError(f'the kind "{name}" cannot be loaded: {error}') from error
-    if not (isinstance(found, type) and issubclass(found, RemoteSettings)):
-        raise ConfigError(f'the kind "{name}" cannot be loaded: its package does not give a RemoteSettings')
-    return found
+REMOTES = Kinds(
+    "transload.remotes",
+    RemoteSettings,
+    {
+        "folder": "transload.remotes.folder:FolderRemote",
+        "ftp": "transload.remotes.ftp:FtpRemote",
+        "sftp": "transload.remotes.sftp:SftpRemote",
+        "http": "transload.remotes.http:HttpRemote",
+        "s3": "transload.remotes.objects:S3Remote",
+        "azure": "transload.remotes.objects:AzureRemote",
+        "gcs": "transload.remotes.objects:GcsRemote",
+    },
+)
+
+STEPS = Kinds(
+    "transload.steps",
+    Step,
+    {
+        "checksum": "transload.steps.checksum:Checksum",
+        "command": "transload.steps.command:Command",
+        "compress": "transload.steps.compress:Compress",
+        "format": "transload.steps.format:Format",
+        "limits": "transload.steps.limits:Limits",
+        "rename": "transload.steps.rename:Rename",
+        "scan": "transload.steps.scan:Scan",
+        "unpack": "transload.steps.unpack:Unpack",
+    },
+)
 
 
-def _ours(place: str) -> object:
+def _placed(place: str) -> object:
     module, _, cls = place.partition(":")
     return getattr(import_module(module), cls, None)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, SerializeAsAny, Tag, field_validator, model_validator
 
 from transload.config.server import Arriving, Hook
 from transload.config.words import Globs, Identifier, Marking, Naming, Table, Texts
@@ -19,6 +19,7 @@ from transload.names import DEFAULT, dated
 from transload.patterns import Patterns
 from transload.protocols import HOOK, SERVER
 from transload.remotes.hook import registered
+from transload.steps.base import Step
 from transload.units import ByteSize, Duration
 
 TEMPORARY = ("*.part", "*.tmp", "*.filepart", "*.partial", "*.$$$", "*.crdownload", ".*")
@@ -205,6 +206,7 @@ class Route(Table):
 
     name: Identifier = Field(description="What the route is called in the ledger, in logs and on the command line.")
     source: From = Field(alias="from", description="What is taken.")
+    steps: tuple[SerializeAsAny[Step], ...] = Field((), description="What is done to a file before it is delivered, one after another.")
     to: tuple[To, ...] = Field((), description="What is owed, to whom; may be left out where a hook is told.")
     on_received: Hook | None = Field(None, description="Who is told of each arrival: { command = [...] } or { url = ..., secret = ... }.")
     arrival: Arriving | None = Field(None, description="From our servers: when an upload counts as an arrival.")

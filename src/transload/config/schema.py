@@ -7,18 +7,20 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from transload.config.kinds import kind, names
+from transload.config.kinds import REMOTES, STEPS
 from transload.config.route import Route
 from transload.config.server import Servers, User
 from transload.config.settings import Settings
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the whole file, with every kind of remote that is installed."""
-    kinds = {name: kind(name) for name in names()}
-    models: list[type[BaseModel]] = [Settings, Servers, User, Route, *kinds.values()]
+    """The JSON Schema of the whole file, with every kind of remote and step that is installed."""
+    remotes, steps = ([kinds.find(name) for name in kinds.names()] for kinds in (REMOTES, STEPS))
+    models: list[type[BaseModel]] = [Settings, Servers, User, Route, *remotes, *steps]
     places, whole = models_json_schema([(model, "validation") for model in models], by_alias=True)
-    refs = {name: places[model, "validation"] for name, model in kinds.items()}
+    refs = [places[model, "validation"] for model in remotes]
+    definitions = whole["$defs"]
+    definitions["Route"]["properties"]["steps"]["items"] = {"oneOf": [places[model, "validation"] for model in steps]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "transload.toml",
@@ -26,10 +28,10 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "transload": places[Settings, "validation"],
-            "remotes": {"type": "object", "additionalProperties": {"oneOf": list(refs.values())}},
+            "remotes": {"type": "object", "additionalProperties": {"oneOf": refs}},
             "servers": places[Servers, "validation"],
             "users": {"type": "object", "additionalProperties": places[User, "validation"]},
             "routes": {"type": "array", "items": places[Route, "validation"]},
         },
-        "$defs": whole["$defs"],
+        "$defs": definitions,
     }

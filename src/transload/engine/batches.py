@@ -11,6 +11,7 @@ from transload import log
 from transload.deliver import deliver
 from transload.errors import TransloadError
 from transload.ledger import Lost
+from transload.process import process
 from transload.pull import fetch, look
 from transload.settle import settle
 
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from transload.ledger import Claim
     from transload.workplace import Workplace
 
-_WORK: Mapping[str, Callable[[Workplace, Claim], None]] = {"look": look, "fetch": fetch, "deliver": deliver, "settle": settle}
+_WORK: Mapping[str, Callable[[Workplace, Claim], None]] = {
+    "look": look,
+    "fetch": fetch,
+    "deliver": deliver,
+    "process": process,
+    "settle": settle,
+}
 
 
 class Batches:

@@ -14,6 +14,7 @@ from transload.ledger.looks import Found, Known, Looks, PassRow
 from transload.ledger.owing import Owed
 from transload.ledger.people import People
 from transload.ledger.presence import Presence
+from transload.ledger.processing import Processing
 from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
@@ -38,6 +39,7 @@ __all__ = [
     "PassRow",
     "People",
     "Presence",
+    "Processing",
     "Received",
     "Row",
     "Settling",
@@ -69,6 +71,7 @@ class Ledger:
         self.looks = Looks(self.database)
         self.people = People(self.database)
         self.presence = Presence(self.database)
+        self.processing = Processing(self.database)
         self.uploads = Uploads(self.database)
         self.view = View(self.database)
 

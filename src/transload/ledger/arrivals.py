@@ -13,6 +13,7 @@ from transload.ledger.entries import Received, Trouble, Wanted, below
 from transload.ledger.memory import forget, taken
 from transload.ledger.owing import owe
 from transload.ledger.plain import each, rows
+from transload.ledger.processing import keep_recipe
 from transload.ledger.schema import arrivals, deliveries, events, known
 from transload.model import Entry
 from transload.protocols import SERVER
@@ -57,8 +58,9 @@ class Arrivals:
         skip_same: bool,
         worker: str,
         deliver: Collection[str],
+        recipe: tuple[str, str] | None = None,
     ) -> Outcome:
-        """In one transaction: these bytes are ours, and these deliveries are owed.
+        """In one transaction: these bytes are ours, and these deliveries are owed; with a `recipe` (digest, steps) its steps come first.
 
         Bytes that the latest version already has are no new version: only what is remembered is updated. `skip_same`
         skips bytes that another name of the route brought already. Deliveries to the remotes of `deliver` come back as
@@ -79,13 +81,17 @@ class Arrivals:
             skipped = [one for one in fresh if skip_same and one.arrival in twins and one.spooled.size]
             mine = {one.arrival for one in skipped}
             kept = [one for one in fresh if one.arrival not in mine]
-            self._take(connection, route, source, kept, twins, (node, at, "ready"))
+            self._take(connection, route, source, kept, twins, (node, at, "received" if recipe else "ready"))
             self._take(connection, route, source, skipped, twins, (node, at, "skipped"))
             self._forget_unchanged(connection, route, source, same, at)
             outcome.claims = self._on_the_spot(connection, worker, route, kept, deliver, at)
             outcome.owed = owe(self._db, connection, route, kept, {claim.remote: claim.id for claim in outcome.claims}, at)
             _end(connection, "failed", outcome.owed.refused, at)
-            _end(connection, "skipped", {one.arrival: "no destination takes it" for one in kept if not one.owed}, at)
+            if recipe:
+                keep_recipe(connection, *recipe, at)
+                each(connection, "update arrivals set recipe = ? where id = ?", [(recipe[0], one.arrival) for one in kept])
+            else:
+                _end(connection, "skipped", {one.arrival: "no destination takes it" for one in kept if not one.owed}, at)
         outcome.unchanged, outcome.duplicates, outcome.taken = len(same), len(skipped), [one.arrival for one in kept]
         return outcome
 

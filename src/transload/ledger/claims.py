@@ -71,6 +71,10 @@ class Claims:
             return self._take(like, _DELIVER, (route, remote, now()), files, size, spread)
         return self._take(like, _DELIVER_HERE, (route, remote, now(), node), files, size, spread)
 
+    def process(self, worker: str, route: str, remote: str, *, node: str, files: int, size: int, spread: int = 1) -> Claim | None:
+        """A batch of the arrivals of `route` that wait for their steps and lie on `node`; `remote` is the place of the work."""
+        return self._take(Claim(0, "process", route, remote, worker), _PROCESS, (route, now(), node), files, size, spread)
+
     def settle(self, worker: str, route: str, remote: str, *, files: int, node: str | None = None) -> Claim | None:
         """A batch of the source files of `route` that may be removed or moved now; with `node`, only of what arrived there."""
         like = Claim(0, "settle", route, remote, worker)
@@ -107,13 +111,15 @@ class Claims:
                 self._suspects.goes(like.worker, number)
         return like._replace(id=number)
 
-    def due(self, routes: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
-        """What could be taken now, as (kind, route, remote or nothing for the source, files, bytes)."""
+    def due(self, routes: Sequence[str], node: str) -> list[tuple[str, str, str, int, int]]:
+        """What could be taken now, as (kind, route, remote or nothing for the source, files, bytes); steps only of what lies on `node`."""
         at, found = now(), []
         with self._db.read() as connection:
             for kind, query in (("fetch", _DUE_FETCH), ("settle", _DUE_SETTLE), ("deliver", _DUE_DELIVER)):
                 for route, remote, files, size in rows(connection, query, list(routes), at):
                     found.append((kind, route, remote, int(files), int(size)))
+            for route, remote, files, size in rows(connection, _DUE_PROCESS, list(routes), at, node):
+                found.append(("process", route, remote, int(files), int(size)))
         return found
 
     def done(self, claim: int, *, died: bool = False) -> None:
@@ -129,7 +135,9 @@ class Claims:
         The same path at another remote is another file: it is neither fetched nor removed in its place.
         """
         fetching = (arrivals.c.state == "seen") & arrivals.c.claim.is_(None)
-        settling = arrivals.c.settle.in_(("owed", "begun")) & (arrivals.c.state == "delivered") & arrivals.c.settle_claim.is_(None)
+        settling = (
+            arrivals.c.settle.in_(("owed", "begun")) & arrivals.c.state.in_(("delivered", "split")) & arrivals.c.settle_claim.is_(None)
+        )
         mine = (arrivals.c.route == route) & or_(fetching, settling)
         back = mine & (arrivals.c.source == source) & (arrivals.c.reason == ELSEWHERE)
         lost = mine & (arrivals.c.source != source)
@@ -198,14 +206,19 @@ def _let_go(connection: Connection, claim: int, *, died: bool) -> None:
 
 def _fail_poison(connection: Connection) -> None:
     at, reason = now(), f"the process died {POISON_AFTER} times with this file in hand"
-    bad = list(connection.execute(select(arrivals.c.id).where(arrivals.c.state == "seen", arrivals.c.deaths >= POISON_AFTER)).scalars())
+    bad = list(
+        connection.execute(
+            select(arrivals.c.id).where(arrivals.c.state.in_(("seen", "received")), arrivals.c.deaths >= POISON_AFTER)
+        ).scalars()
+    )
     owed = select(deliveries.c.id, deliveries.c.arrival, deliveries.c.target, deliveries.c.required)
     rows = connection.execute(owed.where(still_open, deliveries.c.deaths >= POISON_AFTER)).all()
     for row in rows:
         connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(state="failed", reason=reason, updated=at))
         connection.execute(insert(events).values(arrival=row.arrival, target=row.target, at=at, what="failed", detail=reason))
         bad += [row.arrival] if row.required else []
-    stuck = select(arrivals.c.id).where(unsettled, arrivals.c.state + "" == "delivered", arrivals.c.deaths >= POISON_AFTER)
+    over = (arrivals.c.state + "").in_(("delivered", "split"))
+    stuck = select(arrivals.c.id).where(unsettled, over, arrivals.c.deaths >= POISON_AFTER)
     for number in list(connection.execute(stuck).scalars()):
         connection.execute(update(arrivals).where(arrivals.c.id == number).values(settle="failed", reason=reason, updated=at))
         connection.execute(insert(events).values(arrival=number, at=at, what="unsettled", detail=f"source not settled: {reason}"))
@@ -218,9 +231,13 @@ _DUE = "(next_try is null or next_try <= ?)"
 # (The empty text keeps SQLite from going through all that was ever delivered.)
 _ANY = "deaths >= 0"
 _SOUND, _SUSPECT = f"deaths < {ALONE_AFTER}", f"deaths >= {ALONE_AFTER}"
+_WAITING = f"from arrivals where state = 'received' and route in ? and claim is null and {_DUE} and node = ?"
 _SEEN = f"from arrivals where state = 'seen' and route in ? and claim is null and {_DUE}"
-_DONE = f"from arrivals where settle in ('owed', 'begun') and route in ? and settle_claim is null and {_DUE} and state || '' = 'delivered'"
+_OVER = "state || '' in ('delivered', 'split')"
+_DONE = f"from arrivals where settle in ('owed', 'begun') and route in ? and settle_claim is null and {_DUE} and {_OVER}"
 _DUE_FETCH = f"select route, '', count(*), coalesce(sum(size), 0) {_SEEN} group by route"
+_DUE_PROCESS = f"select route, '', count(*), coalesce(sum(size), 0) {_WAITING} group by route"
+_PROCESS = f"select id, size {_WAITING} and {_ANY} order by id".replace("route in ?", "route = ?")
 _DUE_SETTLE = f"select route, '', count(*), 0 {_DONE} group by route"
 _DUE_DELIVER = (
     "select d.route, d.remote, count(*), coalesce(sum(a.size), 0) from deliveries d join arrivals a on a.id = d.arrival "

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from transload.errors import Busy, ConfigError, Full, LedgerAway
 from transload.ledger.schema import tables
 
-VERSION = "0002"
+VERSION = "0003"
 _BUSY = 60.0
 FROZEN = 20.0
 """A process that is frozen inside a transaction holds its locks: after so many seconds PostgreSQL takes them away."""

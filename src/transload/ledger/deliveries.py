@@ -164,6 +164,7 @@ class Deliveries:
         if good:
             rows(connection, _CLOSE, "owed" if settle else "none", at, good)
         log = [(at, "delivered", "every required destination has it", number) for number in good]
+        log += _close_parents(connection, good, at, settle=settle) if good else []
         each(connection, "insert into events (at, what, detail, arrival) values (?, ?, ?, ?)", failed + log)
 
     def settling(self, claim: int) -> list[Settling]:
@@ -219,6 +220,14 @@ def _close_first(connection: Connection, ids: Iterable[int]) -> None:
         rows(connection, "select id from arrivals where id in ? order by id for update", sorted(set(ids)))
 
 
+def _close_parents(connection: Connection, ids: Sequence[int], at: int, *, settle: bool) -> list[tuple[int, str, str, int]]:
+    """What was made of these arrivals' parents is all delivered: their sources are to be settled. Gives the events."""
+    whole = [row[0] for row in rows(connection, _PARENTS, ids)]
+    if whole:
+        rows(connection, "update arrivals set settle = ?, updated = ? where id in ?", "owed" if settle else "none", at, whole)
+    return [(at, "delivered", "all that was made of it is delivered", number) for number in whole]
+
+
 def _due(row: Any) -> Due:
     number, arrival, target, name, state, token, key, replace, attempts, tried, held, *facts = row
     gone = bool(replace) and held is not None and held != facts[4]
@@ -242,7 +251,14 @@ _OVER = (
     "where a.state = 'ready' and not exists (select 1 from deliveries d where d.arrival = a.id and d.required "
     "and d.state in ('owed', 'staged')) and a.id in ?"
 )
-_CLOSE = "update arrivals set state = 'delivered', reason = null, settle = ?, updated = ? where id in ?"
+_CLOSE = (
+    "update arrivals set state = 'delivered', reason = null, settle = case when parent is null then ? else 'none' end, updated = ? "
+    "where id in ?"
+)
+_PARENTS = (
+    "select distinct m.parent from arrivals m where m.parent is not null and not exists (select 1 from arrivals o "
+    "where o.parent = m.parent and o.state not in ('delivered', 'skipped')) and m.id in ?"
+)
 _FAIL = (
     "update arrivals set state = 'failed', updated = ?, reason = (select d.reason from deliveries d where d.arrival = arrivals.id "
     "and d.required and d.state = 'failed' order by d.id limit 1) where id = ?"

@@ -56,12 +56,14 @@ arrivals = Table(
     Column("first_seen", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
     Column("upload", BigInteger),
+    Column("parent", BigInteger),
+    Column("recipe", String),
     UniqueConstraint("path", "route", "source", "version", name="arrivals_identity"),
     sqlite_autoincrement=True,
 )
 """One version of one file. `text` is the path's safe spelling, `link` what to fetch if not the path, `same_as` an
 earlier arrival with the same bytes, `node` where the bytes lie, `deaths` how often a process died with it in hand, `upload`
-which upload to our own servers it was."""
+which upload to our own servers it was, `parent` the arrival that it was made of, `recipe` the steps that it was received under."""
 
 Index("arrivals_claim", arrivals.c.claim, sqlite_where=arrivals.c.claim.is_not(None), postgresql_where=arrivals.c.claim.is_not(None))
 unsettled = arrivals.c.settle.in_((literal_column("'owed'"), literal_column("'begun'")))
@@ -79,6 +81,7 @@ Index(
     sqlite_where=arrivals.c.sha256.is_not(None),
     postgresql_where=arrivals.c.sha256.is_not(None),
 )
+Index("arrivals_parent", arrivals.c.parent, sqlite_where=arrivals.c.parent.is_not(None), postgresql_where=arrivals.c.parent.is_not(None))
 Index("arrivals_by_state", arrivals.c.state, arrivals.c.route, arrivals.c.id)
 Index("arrivals_by_text", arrivals.c.text)
 
@@ -279,3 +282,26 @@ bans = Table(
     Column("reason", Text),
 )
 """Addresses from which wrong logins came: how many in a row, and until when they are refused."""
+
+recipes = Table(
+    "recipes",
+    tables,
+    Column("digest", String, primary_key=True),
+    Column("steps", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""The steps of routes as they were when something was received under them: a list in JSON, secrets by reference only."""
+
+verdicts = Table(
+    "verdicts",
+    tables,
+    Column("id", _Id, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("found", String, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("arrival", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("verdicts_of", "sha256", "what", "id"),
+)
+"""What steps found out about bytes: appended, never edited; `arrival` is the one for which it was asked."""

@@ -151,9 +151,11 @@ class View:
         at = now()
         mine = arrivals.c.route == route
         parts = [
-            select(arrivals.c.claim, arrivals.c.next_try, arrivals.c.attempts).where(mine, arrivals.c.state == "seen"),
+            select(arrivals.c.claim, arrivals.c.next_try, arrivals.c.attempts).where(mine, arrivals.c.state.in_(("seen", "received"))),
             select(deliveries.c.claim, deliveries.c.next_try, deliveries.c.attempts).where(deliveries.c.route == route, still_open),
-            select(arrivals.c.settle_claim, arrivals.c.next_try, literal(0)).where(mine, unsettled, arrivals.c.state + "" == "delivered"),
+            select(arrivals.c.settle_claim, arrivals.c.next_try, literal(0)).where(
+                mine, unsettled, (arrivals.c.state + "").in_(("delivered", "split"))
+            ),
         ]
         total = Left(0, 0, 0, None)
         with self._db.read() as connection:

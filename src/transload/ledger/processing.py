@@ -1,0 +1,200 @@
+"""Steps, as the ledger sees them: what waits for them, what they found out, and what they made of a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from transload.ledger.claims import fence
+from transload.ledger.database import Database, now
+from transload.ledger.entries import Received, Trouble, below
+from transload.ledger.memory import taken
+from transload.ledger.owing import Owed, owe
+from transload.ledger.plain import each, rows
+from transload.ledger.taking import numbers
+from transload.model import Entry, Spooled, spell
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class Item(NamedTuple):
+    """An arrival that waits for its steps."""
+
+    id: int
+    source: str
+    version: int
+    attempts: int
+    first_seen: int
+    entry: Entry
+    sha256: str
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a step found out about bytes, and for which arrival it was asked."""
+
+    arrival: int
+    sha256: str
+    what: str
+    found: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that the steps made of an arrival: an arrival of its own, with what it owes."""
+
+    entry: Entry
+    spooled: Spooled
+    owed: Sequence[Owed]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The steps of an arrival are done: it owes its own deliveries, or it is replaced by what was made of it."""
+
+    item: Item
+    owed: Sequence[Owed] = ()
+    made: Sequence[Made] | None = None
+
+
+class Processing:
+    """What lies between receiving and owing; one transaction per call."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def recipe(self, digest: str) -> list[dict[str, Any]]:
+        """The steps of a recipe, as tables; none when there is no such recipe."""
+        with self._db.read() as connection:
+            text = rows(connection, "select steps from recipes where digest = ?", digest).scalar()
+        return list(json.loads(text)) if text else []
+
+    def items(self, claim: int) -> list[Item]:
+        """The arrivals of a process claim, oldest first."""
+        with self._db.read() as connection:
+            return [_item(row) for row in rows(connection, _ITEMS, claim)]
+
+    def verdict(self, what: str, sha256: str) -> tuple[str, dict[str, str]] | None:
+        """What was found out about these bytes: the worst that ever was, else the latest."""
+        with self._db.read() as connection:
+            row = rows(connection, _VERDICT, sha256, what).first()
+        return None if row is None else (row[0], dict(json.loads(row[1])))
+
+    def latest(self, route: str, source: str, path: bytes, node: str) -> tuple[int, int, str, int | None, int] | None:
+        """The latest version of a path whose bytes lie on `node`, as (arrival, size, hash, modified, version)."""
+        with self._db.read() as connection:
+            row = rows(connection, _LATEST, path, route, source, node).first()
+        return None if row is None else tuple(row)
+
+    def found(self, claim: int, found: Iterable[Found]) -> None:
+        """Write down what steps have found out, before anything is made of it."""
+        at = now()
+        lines = [(one.sha256, one.what, one.found, json.dumps(dict(one.facts)), one.arrival, at) for one in found]
+        log = [(one.arrival, at, one.what, _told(one)) for one in found]
+        with self._db.write() as connection:
+            fence(connection, claim)
+            each(connection, "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)", lines)
+            each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
+
+    def done(self, claim: int, route: str, node: str, done: Sequence[Done]) -> None:
+        """In one transaction: these have been through their steps, and what is owed of them is owed."""
+        at = now()
+        with self._db.write() as connection:
+            fence(connection, claim)
+            mine = {row[0] for row in rows(connection, "select id from arrivals where claim = ? and state = 'received'", claim)}
+            done = [one for one in done if one.item.id in mine]
+            whole = [one for one in done if one.made is None]
+            split = [one for one in done if one.made is not None]
+            got = [Received(one.item.id, one.item.entry, Spooled("", one.item.entry.size or 0, one.item.sha256), one.owed) for one in whole]
+            got += self._made(connection, route, node, split, at)
+            _change(connection, "ready", [one.item.id for one in whole], at)
+            _change(connection, "split", [one.item.id for one in split], at)
+            refused = owe(self._db, connection, route, got, {}, at).refused
+            _end(connection, "failed", refused, at)
+            _end(connection, "skipped", {one.arrival: "no destination takes it" for one in got if not one.owed}, at)
+
+    def _made(self, connection: Connection, route: str, node: str, split: Sequence[Done], at: int) -> list[Received]:
+        """Rows for what was made, each with its parent."""
+        pairs = [(one, made) for one in split for made in one.made or ()]
+        lines, log, got = [], [], []
+        for number, (one, made) in zip(numbers(connection, "arrivals", len(pairs)), pairs, strict=True):
+            entry, item = made.entry, one.item
+            facts = (made.spooled.size, entry.modified, entry.precision, made.spooled.sha256, node, at, at, item.id)
+            lines.append((number, route, item.source, entry.path, item.version, entry.folder, spell(entry.path), "ready", *facts))
+            log.append((number, at, "made", f"of arrival {item.id}: {made.spooled.size} bytes"))
+            got.append(Received(number, entry, made.spooled, made.owed))
+        log += [(one.item.id, at, "split", f"into {len(one.made or ())} files") for one in split]
+        each(connection, _MADE, lines)
+        each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
+        return got
+
+    def troubled(self, claim: int, troubles: Iterable[Trouble]) -> None:
+        """These did not get through: each is tried again at its time, or has ended in quarantine, or failed."""
+        at = now()
+        with self._db.write() as connection:
+            fence(connection, claim)
+            for one in troubles:
+                state = "received" if one.until is not None else one.state
+                rows(connection, _TROUBLE, one.reason, one.until, one.spent, state, at, one.id, claim)
+                what = "held" if one.until is not None else one.state
+                rows(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", one.id, at, what, one.reason)
+                if one.until is None:
+                    taken(connection, [one.id])
+
+
+def keep_recipe(connection: Connection, digest: str, steps: str, at: int) -> None:
+    """Remember these steps, if they are not yet."""
+    rows(connection, "insert into recipes (digest, steps, at) values (?, ?, ?) on conflict (digest) do nothing", digest, steps, at)
+
+
+def _told(one: Found) -> str:
+    facts = ", ".join(f"{key} {value}" for key, value in one.facts.items())
+    return f"{one.found} ({facts})" if facts else one.found
+
+
+def _item(row: Any) -> Item:
+    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe = row
+    entry = Entry(folder, below(bytes(path), folder), size, modified, precision, etag, settles=False)
+    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "")
+
+
+def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> None:
+    sql = "update arrivals set state = ?, claim = null, reason = null, next_try = null, deaths = 0, updated = ? where id = ?"
+    each(connection, sql, [(state, at, one) for one in ids])
+
+
+def _end(connection: Connection, state: str, reasons: Mapping[int, str], at: int) -> None:
+    each(
+        connection,
+        "update arrivals set state = ?, reason = ?, updated = ? where id = ?",
+        [(state, why, at, one) for one, why in reasons.items()],
+    )
+    log = [(one, at, state, why) for one, why in reasons.items()]
+    each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
+
+
+_ITEMS = (
+    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe "
+    "from arrivals where claim = ? and state = 'received' order by id"
+)
+# What was once found infected stays so for those bytes, whatever a scanner says later.
+_VERDICT = (
+    "select found, facts from verdicts where sha256 = ? and what = ? "
+    "order by case when found = 'infected' then 0 else 1 end, id desc limit 1"
+)
+_LATEST = (
+    "select id, size, sha256, modified, version from arrivals where path = ? and route = ? and source = ? and node = ? "
+    "and sha256 is not null order by version desc limit 1"
+)
+_MADE = (
+    "insert into arrivals (id, route, source, path, version, folder, text, state, size, modified, precision, sha256, node, first_seen, "
+    "updated, parent) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TROUBLE = (
+    "update arrivals set reason = ?, next_try = ?, attempts = attempts + ?, state = ?, updated = ?, claim = null where id = ? and claim = ?"
+)

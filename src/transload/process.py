@@ -1,0 +1,138 @@
+"""Processing: what has arrived goes through its route's steps; what comes out is owed, all of it or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from transload import crash
+from transload.config.kinds import STEPS
+from transload.desk import Desk, Piece
+from transload.errors import ConfigError, Rejected, TransloadError, Waiting
+from transload.ledger import Lost, Trouble, now
+from transload.ledger.processing import Done, Made
+from transload.model import Name
+from transload.owed import Owing, groups_of, recipe_of
+
+if TYPE_CHECKING:
+    from transload.ledger import Claim
+    from transload.ledger.processing import Item
+    from transload.model import Spooled
+    from transload.steps import Step
+    from transload.workplace import Workplace
+
+_GROUP = 64
+_GROUP_SECONDS = 0.25
+_NOTHING = "its steps let nothing of it on"
+
+
+def process(work: Workplace, claim: Claim) -> None:
+    """Take the files of a claim through their steps; each ends owed, split, held with a time, quarantined, skipped or failed."""
+    Processing(work, claim).go()
+
+
+class Processing:
+    """One claim's files on their way through the steps."""
+
+    def __init__(self, work: Workplace, claim: Claim) -> None:
+        """The files of `claim`."""
+        self._work, self._claim, self._route = work, claim, work.route(claim.route)
+        self._owing = Owing(self._route)
+        self._recipes: dict[str, Sequence[Step]] = {}
+        self._done: list[Done] = []
+        self._spooled: list[Spooled] = []
+        self._since = 0.0
+
+    def go(self) -> None:
+        """All of them, one after another."""
+        for item in self._work.ledger.processing.items(self._claim.id):
+            if self._work.stopping():
+                break
+            self._one(item)
+        self._flush()
+
+    def _one(self, item: Item) -> None:
+        work, route = self._work, self._route
+        trouble: Trouble | None = None
+        with Desk(work, self._claim, item) as desk:
+            try:
+                self._add(self._through(desk, item), desk)
+                crash.point("processed")
+            except Lost:
+                raise
+            except Rejected as error:
+                trouble = Trouble(item.id, str(error), state="quarantined")
+            except Waiting as error:
+                trouble = self._waits(item, error)
+            except TransloadError as error:
+                trouble = work.trouble(item.id, route, item.attempts, error)
+        if trouble is not None:
+            work.ledger.processing.troubled(self._claim.id, [trouble])
+
+    def _waits(self, item: Item, error: Waiting) -> Trouble:
+        if now() >= error.until:
+            return Trouble(item.id, f"{error}: it never came", state="quarantined")
+        return Trouble(item.id, str(error), min(error.until, self._work.later(self._route, item.attempts)), spent=0)
+
+    def _through(self, desk: Desk, item: Item) -> Done | None:
+        """What comes out of the last step; None for nothing."""
+        pieces = [desk.first()]
+        for step in self._steps(item.recipe):
+            pieces = [made for piece in pieces for made in desk.does(step, piece)]
+        if not pieces:
+            return None
+        groups = groups_of(self._route.source, item.entry.name, item.entry.path)
+        if len(pieces) == 1 and pieces[0].is_whole(item):
+            return Done(item, self._owing.owed(item.entry.name, item.entry.modified, item.sha256, item.version, groups))
+        return Done(item, made=[self._made(item, piece, groups) for piece in pieces])
+
+    def _made(self, item: Item, piece: Piece, groups: Mapping[str, str]) -> Made:
+        """An arrival of its own, whose path shows what it came out of."""
+        name, modified = piece.view.name, piece.view.modified
+        entry = replace(
+            item.entry, name=Name(item.entry.name.raw + b"!/" + name.raw), size=piece.spooled.size, modified=modified, etag=None
+        )
+        return Made(entry, piece.spooled, self._owing.owed(name, modified, piece.spooled.sha256, item.version, groups))
+
+    def _steps(self, recipe: str) -> Sequence[Step]:
+        """The steps that it was received under, whatever the route says by now."""
+        if recipe not in self._recipes:
+            current = recipe_of(self._route)
+            same = current is not None and current[0] == recipe
+            self._recipes[recipe] = self._route.steps if same else self._older(recipe)
+        return self._recipes[recipe]
+
+    def _older(self, recipe: str) -> Sequence[Step]:
+        try:
+            tables = self._work.ledger.processing.recipe(recipe)
+            context = {"folder": self._work.config.file.parent, "secrets": True}
+            return [STEPS.find(str(table["kind"])).model_validate(table, context=context) for table in tables]
+        except (ValueError, LookupError) as error:
+            message = "the steps that it was received under are not to be had any more: skip it, or have it fetched again"
+            raise ConfigError(message) from error
+
+    def _add(self, done: Done | None, desk: Desk) -> None:
+        if done is None:
+            trouble = Trouble(desk.item.id, _NOTHING, state="skipped")
+            self._work.ledger.processing.troubled(self._claim.id, [trouble])
+            return
+        if not self._done:
+            self._since = time.monotonic()
+        self._done.append(done)
+        self._spooled += desk.keep_bytes(made.spooled for made in done.made or ())
+        if len(self._done) >= _GROUP or time.monotonic() - self._since > _GROUP_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Bytes first, then the ledger: what is owed is there."""
+        if not self._done:
+            return
+        done, self._done = self._done, []
+        spooled, self._spooled = self._spooled, []
+        work = self._work
+        with work.spool.accepting():
+            work.spool.commit(spooled)
+            work.ledger.processing.done(self._claim.id, self._route.name, work.node, done)
+        crash.point("owed")

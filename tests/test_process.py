@@ -1,0 +1,144 @@
+"""Steps in a route: what comes out is owed, all of it or nothing; nothing unchecked is ever delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from transload.config.kinds import STEPS
+from transload.errors import Busy, Rejected
+from transload.model import Name
+from transload.steps import FileView, Output, Scratch, Step, Verdict
+
+
+class Judge(Step):
+    """Does what the file's bytes say."""
+
+    asked: ClassVar[list[bytes]] = []
+    away: ClassVar[bool] = False
+    kind: Literal["judge"] = "judge"
+    shout: bool = False
+
+    def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
+        data = file.path.read_bytes()
+        self.asked.append(data)
+        if Judge.away:
+            raise Busy("the judge is away")
+        if b"bad" in data:
+            work.note(Verdict("judge", "infected", {"signature": "Bad"}))
+            raise Rejected("bad in itself")
+        work.note(Verdict("judge", "clean"))
+        if data.startswith(b"split:"):
+            for part in data[6:].split(b","):
+                yield work.write(Name(file.name.stem + b"/" + part), part, member=True)
+        elif self.shout:
+            yield work.write(file.name, data.upper())
+        elif not data.startswith(b"nothing"):
+            yield work.keep(file)
+
+
+@pytest.fixture(autouse=True)
+def judge(monkeypatch):
+    monkeypatch.setitem(STEPS.ours, "judge", f"{__name__}:Judge")
+    Judge.asked.clear()
+    Judge.away = False
+    return Judge
+
+
+STEP = 'steps = [{ kind = "judge" }]'
+
+
+def _row(it, path: str) -> Any:
+    return it.hand.row(path)
+
+
+def test_what_passes_is_delivered_and_what_is_bad_is_not(yard):
+    it = yard(STEP)
+    it.put("good.csv", b"good")
+    it.put("evil.csv", b"bad")
+    it.hand.go()
+    assert {"good.csv": b"good"} == it.delivered
+    assert {"good.csv": "delivered", "evil.csv": "quarantined"} == it.hand.states()
+    assert "bad in itself" == _row(it, "evil.csv").reason
+    assert "judge" in it.hand.events("evil.csv")
+
+
+def test_what_is_made_of_a_file_is_delivered_under_its_own_names(yard):
+    it = yard(STEP)
+    it.put("in/a.zip", b"split:x.csv,y.csv")
+    it.hand.go()
+    assert {"a/x.csv": b"x.csv", "a/y.csv": b"y.csv"} == it.delivered
+    assert {"in/a.zip": "split", "in/a.zip!/a/x.csv": "delivered", "in/a.zip!/a/y.csv": "delivered"} == it.hand.states()
+
+
+def test_one_bad_member_holds_back_all(yard):
+    it = yard('steps = [{ kind = "judge" }, { kind = "judge" }]')
+    it.put("a.zip", b"split:x.csv,y.bad")
+    it.hand.go()
+    assert {} == it.delivered
+    assert {"a.zip": "quarantined"} == it.hand.states()
+
+
+def test_changed_bytes_are_a_file_of_their_own(yard):
+    it = yard('steps = [{ kind = "judge", shout = true }]')
+    it.put("a.csv", b"quiet")
+    it.hand.go()
+    assert {"a.csv": b"QUIET"} == it.delivered
+
+
+def test_nothing_is_delivered_while_the_judge_is_away_and_all_of_it_when_it_is_back(yard, judge):
+    it = yard(STEP)
+    for number in range(5):
+        it.put(f"{number}.csv", b"good")
+    judge.away = True
+    it.hand.go()
+    assert {} == it.delivered
+    assert {"received"} == set(it.hand.states().values())
+    assert "the judge is away" == _row(it, "0.csv").reason
+    judge.away = False
+    it.hand.again()
+    it.hand.work_off()
+    assert 5 == len(it.delivered)
+
+
+def test_nothing_let_on_is_a_skipped_file(yard):
+    it = yard(STEP)
+    it.put("a.csv", b"nothing of it")
+    it.hand.go()
+    assert {"a.csv": "skipped"} == it.hand.states()
+
+
+@pytest.mark.parametrize("after", ['after = "delete"', 'after = { move = "done" }'])
+def test_the_source_is_settled_when_all_that_was_made_of_it_is_delivered(yard, after):
+    it = yard(f"{after}\n{STEP}")
+    it.put("a.zip", b"split:x.csv,y.csv")
+    it.put("b.csv", b"good")
+    it.put("c.csv", b"bad")
+    it.hand.go()
+    assert 3 == len(it.delivered)
+    left = {"c.csv"} | ({"done/a.zip", "done/b.csv"} if "move" in after else set())
+    assert left == set(it.at("src"))
+
+
+def test_a_file_keeps_the_steps_that_it_was_received_under(yard, judge):
+    it = yard(STEP)
+    it.put("a.csv", b"bad")
+    judge.away = True
+    it.hand.go()
+    it.rewrite("")
+    judge.away = False
+    it.hand.again()
+    it.hand.work_off()
+    assert {"a.csv": "quarantined"} == it.hand.states()
+    assert {} == it.delivered
+
+
+def test_bytes_that_no_step_left_stay_nowhere(yard):
+    it = yard(STEP)
+    it.put("a.zip", b"split:x.csv,y.bad")
+    it.put("b.zip", b"split:x.csv,y.csv")
+    it.hand.go()
+    parts = it.folder / "data" / "spool" / "parts"
+    assert [] == [path for path in parts.rglob("*") if path.is_file() and not path.name.endswith(".alive")]

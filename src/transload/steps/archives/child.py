@@ -1,0 +1,99 @@
+"""The child: gives up what it does not need, reads the archive on its standard input, and tells on its standard output."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import sys
+from typing import Any, BinaryIO
+
+from transload.errors import ConfigError, Rejected
+from transload.steps.archives import others, streams, tars, zips
+from transload.steps.archives.limits import Meter
+from transload.steps.archives.wire import DONE, FAILED, NEEDS, REJECTED, Telling
+
+_NO_NEW_PRIVILEGES = 38
+_FILES = 32
+
+
+def main() -> None:
+    """Do what the order on the descriptor in argv says."""
+    with os.fdopen(int(sys.argv[1]), "rb") as given:
+        order = json.load(given)
+    if order["kind"] not in ("zip", "tar", *streams.KINDS):
+        _ready(others.load)
+    _bind(order)
+    told = Telling(os.fdopen(1, "wb", buffering=1 << 19))
+    with os.fdopen(0, "rb", buffering=1 << 18) as archive:
+        told.say(*_outcome(order, archive, told))
+    told.close()
+
+
+def _ready(load: Any) -> None:
+    """Load a library while files may still be opened; that it is missing is told later."""
+    try:
+        load()
+    except ConfigError:
+        return
+
+
+def _bind(order: dict[str, Any]) -> None:
+    """From here on: no memory, time, files or rights beyond what reading takes."""
+    seconds = int(order["timeout"]) + 1
+    for what, limit in (
+        (resource.RLIMIT_AS, order["memory"]),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (limit, limit))
+    ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+
+
+def _outcome(order: dict[str, Any], archive: BinaryIO, told: Telling) -> tuple[bytes, bytes]:
+    """The last frame: done, or why not."""
+    try:
+        _unpack(order, archive, told)
+    except Rejected as error:
+        return REJECTED, _encoded(error)
+    except ConfigError as error:
+        return NEEDS, _encoded(error)
+    except MemoryError:
+        return REJECTED, _memory(order)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # The decompressors say "invalid data" so; only an error that has a number comes from the disk.
+        return (FAILED, _encoded(error)) if error.errno else (REJECTED, b"cannot be read: " + _encoded(error))
+    except Exception as error:  # noqa: BLE001 - lzma's and zstd's own kinds; whatever it is, the file is what caused it
+        said = _encoded(error)
+        short = any(word in said.lower() for word in (b"memory", b"alloc"))
+        return REJECTED, _memory(order) if short else b"cannot be read: " + said
+    return DONE, b""
+
+
+def _unpack(order: dict[str, Any], archive: BinaryIO, told: Telling) -> None:
+    kind, memory = order["kind"], order["memory"]
+    size, ratio, members, total, used = order["meter"]
+    meter = Meter(size, ratio, members, total, tuple(used))
+    if kind == "zip":
+        password = order["password"]
+        zips.unpack(archive, meter, memory, password and password.encode("utf-8", "surrogateescape"), told)
+    elif kind == "tar":
+        tars.unpack(tars.Whole(archive, meter), told)
+    elif kind in streams.KINDS:
+        streams.unpack(kind, archive, meter, memory, told)
+    else:
+        others.unpack(kind, archive, meter, told)
+
+
+def _encoded(error: BaseException) -> bytes:
+    said = str(error) or type(error).__name__
+    return said.encode("utf-8", "surrogateescape")
+
+
+def _memory(order: dict[str, Any]) -> bytes:
+    return b"needs more than %d MB of memory to open" % (order["memory"] // 1_000_000)

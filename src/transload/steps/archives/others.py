@@ -1,0 +1,63 @@
+"""7z, rar, iso and cab, by libarchive."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any, BinaryIO
+
+from transload.errors import ConfigError, Rejected
+from transload.steps.archives.limits import Meter
+from transload.steps.archives.wire import BLOCK, Telling
+
+_FORMATS = {"7z": "7zip", "rar": "rar", "rar5": "rar5", "iso": "iso9660", "cab": "cab"}
+_LOCKED = ("encrypt", "crypto", "password", "passphrase")
+
+
+def load() -> Any:
+    """The library; ConfigError says what is missing."""
+    # Otherwise the library is looked for with a compiler, and that is a program of its own.
+    os.environ.setdefault("LIBARCHIVE", "libarchive.so.13")
+    try:
+        return import_module("libarchive")
+    except (ImportError, OSError, AttributeError, TypeError) as error:
+        raise ConfigError("7z, rar, iso and cab are opened with libarchive: pip install libarchive-c, apt install libarchive13") from error
+
+
+def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
+    """Tell the members; what libarchive finds fault with is refused."""
+    libarchive = load()
+    try:
+        with libarchive.fd_reader(file.fileno(), format_name=_FORMATS[kind], filter_name="none", block_size=BLOCK) as archive:
+            for entry in archive:
+                _entry(libarchive.ffi, entry, meter, told)
+    except libarchive.ArchiveError as error:
+        said = str(error.msg or error)
+        if any(word in said.lower() for word in _LOCKED):
+            raise Rejected("is encrypted: only zip files are opened with a password") from error
+        if "allocate" in said.lower():
+            raise MemoryError from error
+        raise Rejected(f"cannot be read: {said}") from error
+
+
+def _entry(ffi: Any, entry: Any, meter: Meter, told: Telling) -> None:
+    raw = ffi.entry_pathname(entry._entry_p)  # noqa: SLF001 - the bytes, where `pathname` is a guess at text
+    name = raw if raw is not None else (entry.pathname or "").encode("utf-8", "surrogateescape")
+    text = name[:200].decode("utf-8", "surrogateescape")
+    if entry.issym or entry.islnk:
+        raise Rejected(f"holds a {'symbolic' if entry.issym else 'hard'} link: {text}")
+    if entry.isdir:
+        return told.folder(name)
+    if not entry.isreg:
+        raise Rejected(f"holds a device or something of an unknown kind: {text}")
+    size, count = entry.size, 0
+    meter.promised(size or 0)
+    told.member(name, entry.mtime)
+    for block in entry.get_blocks(BLOCK):
+        count += len(block)
+        if size is not None and count > size:
+            raise Rejected(f"holds a file that is longer than it says: {text}")
+        told.data(block)
+    if size is not None and count != size:
+        raise Rejected(f"holds a file that is shorter than it says: {text}")
+    return told.end()

@@ -1,0 +1,151 @@
+"""gz, bz2, xz and zst: bytes that come out piece by piece, never more than asked for."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
+
+from transload.errors import ConfigError, Rejected
+from transload.steps.archives.limits import Meter
+from transload.steps.archives.magic import is_tar
+from transload.steps.archives.wire import BLOCK, Telling
+
+KINDS = ("gz", "bz2", "xz", "zst")
+_MAGIC = {"gz": (b"\x1f\x8b",), "bz2": (b"BZh",), "xz": (b"\xfd7zXZ\0",), "zst": (b"\x28\xb5\x2f\xfd",)}
+
+
+class Inflating(Protocol):
+    """What bz2, lzma and zstd have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing more comes out before something goes in."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the end."""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """At most `max_length` bytes of what comes out."""
+
+
+class Zlib:
+    """zlib's decompressor with the manners of the others."""
+
+    def __init__(self, bits: int) -> None:
+        self._inner = zlib.decompressobj(bits)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail and not self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def _maker(kind: str, memory: int) -> Callable[[], Inflating]:
+    if kind == "gz":
+        return lambda: Zlib(31)
+    if kind == "bz2":
+        from bz2 import BZ2Decompressor
+
+        return BZ2Decompressor
+    if kind == "xz":
+        from lzma import FORMAT_XZ, LZMADecompressor
+
+        return lambda: LZMADecompressor(FORMAT_XZ, memlimit=memory // 2)
+    try:
+        from backports.zstd import ZstdDecompressor
+    except ImportError as error:
+        raise ConfigError("zst files are opened with backports.zstd: pip install backports.zstd") from error
+    return ZstdDecompressor
+
+
+class Stream:
+    """The bytes within a compressed file. `read` gives none at its end, when every checksum was right."""
+
+    def __init__(self, kind: str, file: BinaryIO, memory: int, meter: Meter) -> None:
+        """Each byte is counted by `meter`, since whoever reads shows only some of them to the parent."""
+        self._kind, self._file, self.meter = kind, file, meter
+        self._make = _maker(kind, memory)
+        self._inner = self._make()
+        self._buffer = b""
+
+    def peek(self, count: int) -> bytes:
+        """The next bytes, which stay."""
+        while len(self._buffer) < count and (more := self._more()):
+            self._buffer += more
+        return self._buffer[:count]
+
+    def read(self, count: int = BLOCK) -> bytes:
+        """At most `count` bytes; fewer only at the end."""
+        while len(self._buffer) < count and (more := self._more()):
+            self._buffer += more
+        piece, self._buffer = self._buffer[:count], self._buffer[count:]
+        return piece
+
+    def _more(self) -> bytes:
+        while True:
+            if self._inner.eof and not self._another():
+                return b""
+            given = self._file.read(BLOCK) if self._inner.needs_input else b""
+            if not given and self._inner.needs_input:
+                raise Rejected("is cut off")
+            got = self._inner.decompress(given, BLOCK)
+            self.meter.data(len(got))
+            if got:
+                return got
+
+    def _another(self) -> bool:
+        """Whether one more stream begins where this one ends, as in files that were put together."""
+        rest = self._inner.unused_data
+        rest += self._file.read(max(0, 16 - len(rest)))
+        zeros = b"\0" if self._kind in ("gz", "xz") else b""
+        while zeros and rest and not rest.strip(zeros):
+            rest = self._file.read(BLOCK)
+        if not rest:
+            return False
+        if not (rest.startswith(_MAGIC[self._kind]) or (self._kind == "zst" and rest[1:4] == b"\x2a\x4d\x18")):
+            raise Rejected("has something else after its end")
+        self._file.seek(-len(rest), os.SEEK_CUR)
+        self._inner = self._make()
+        return True
+
+
+def unpack(kind: str, file: BinaryIO, meter: Meter, memory: int, told: Telling) -> None:
+    """Tell the members of a compressed tar, or the one file that was compressed."""
+    if kind == "gz":
+        # What the last stream says of its own length is never more than what comes out, unless it lies and is refused anyway.
+        file.seek(-4, os.SEEK_END)
+        meter.promised(int.from_bytes(file.read(4), "little") if _one_gz(file) else 0)
+    file.seek(0)
+    stream = Stream(kind, file, memory, meter)
+    if is_tar(stream.peek(512)):
+        from transload.steps.archives.tars import unpack as unpack_tar
+
+        return unpack_tar(stream, told)
+    meter.entry()
+    told.only()
+    while block := stream.read():
+        told.data(block)
+    return told.end()
+
+
+def _one_gz(file: BinaryIO) -> bool:
+    """Whether the last bytes are a length at all: zeros after the end are allowed, and then they are not."""
+    file.seek(-8, os.SEEK_END)
+    return file.read(4) != bytes(4)

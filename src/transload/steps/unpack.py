@@ -1,0 +1,145 @@
+"""Archives are opened, and their members go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from transload.errors import Rejected
+from transload.model import Name
+from transload.secret import Secret
+from transload.steps.archives import magic
+from transload.steps.archives.limits import Meter
+from transload.steps.archives.names import Taken, without_suffixes
+from transload.steps.archives.reader import Bounds, frames
+from transload.steps.archives.wire import DATA, END, FOLDER, MEMBER, ONLY, named
+from transload.steps.base import FileView, Output, Scratch, Step
+from transload.units import ByteSize, Duration
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is shared by an archive and those within it."""
+
+    work: Scratch
+    meter: Meter
+    bounds: Bounds
+    password: str | None
+    taken: Taken
+    folder: bytes
+    base: bytes
+
+
+class Unpack(Step):
+    """Open archives, and let on the files in them, each below a folder that is called as the archive is.
+
+    What is an archive is seen by its bytes, never by its name: zip, tar, tar in gz, bz2, xz or zst, files compressed with
+    these, 7z, rar, iso and cab. Archives in archives are opened too. An archive goes to quarantine whole when anything in
+    it is refused: links, devices, names that lead elsewhere or collide, parts that contradict each other, a wrong
+    checksum, or more than the limits allow. Nothing of it is let on before all of it has been read.
+    """
+
+    splits: ClassVar[bool] = True
+
+    kind: Literal["unpack"] = "unpack"
+    depth: int = Field(3, ge=1, le=20, description="How many archives may lie within each other; what lies deeper is refused.")
+    ratio: float = Field(100, gt=0, description="How many times its size an archive may unpack to; counted from 10 MB on.")
+    members: int = Field(10_000, ge=1, description="How many files and folders an archive may hold, with those in archives within it.")
+    total: ByteSize = Field(10_000_000_000, description="How much an archive may unpack to, with the archives within it.")
+    timeout: Duration = Field(60, description="How long it may take to open an archive, with those within it.")
+    memory: ByteSize = Field(512_000_000, ge=64_000_000, description="How much memory it may take; at least 64MB.")
+    password: Secret | None = Field(None, description="The password of encrypted zip files (the old kind, not AES).")
+    container: Literal["drop", "keep"] = Field("drop", description='"keep": the archive itself goes on too, before its members.')
+    unsafe: Literal["quarantine", "rename"] = Field(
+        "quarantine",
+        description='What becomes of members with unsafe, reserved or colliding names: "rename" gives them safe names of their own.',
+    )
+    others: Literal["keep", "refuse"] = Field("keep", description='"refuse": a file that is no archive goes to quarantine.')
+
+    def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
+        """The members, once all of them have been read; or the file itself where it is no archive."""
+        with file.open() as opened:
+            kind = magic.kind(opened)
+        if kind is None:
+            if self.others == "refuse":
+                raise Rejected(f"{file.name} is no archive")
+            yield work.keep(file)
+            return
+        meter = Meter(file.size, self.ratio, self.members, self.total)
+        bounds = Bounds(self.memory, self.timeout, time.monotonic() + self.timeout)
+        password = self.password.reveal() if self.password else None
+        run = _Run(work, meter, bounds, password, Taken(rename=self.unsafe == "rename"), file.name.folder, file.name.base)
+        found = list(self._opened(kind, file.path, b"", file.depth, run))
+        if self.container == "keep":
+            yield work.keep(file)
+        yield from found
+
+    def _opened(self, kind: str, path: Path, place: bytes, level: int, run: _Run) -> Iterator[Output]:
+        """The files in the archive at `path`, which is called `place` below the outermost one's folder."""
+        shown = Name(place).text if place else Name(run.base).text
+        if level >= self.depth:
+            raise Rejected(f"{shown} lies in {level} archives, the limit is {self.depth}")
+        try:
+            members = list(self._read(kind, path, place, run))
+        except Rejected as error:
+            raise Rejected(f"{shown} {error}") from error
+        if not members and self.container == "drop":
+            raise Rejected(f"{shown} holds no files")
+        for inner, output in members:
+            yield from self._member(inner, output, level, run)
+
+    def _member(self, inner: bytes, output: Output, level: int, run: _Run) -> Iterator[Output]:
+        """The member itself, or what is in it."""
+        path = output.path or Path()
+        with path.open("rb") as opened:
+            kind = magic.kind(opened)
+        if kind is None or self.container == "keep":
+            name = run.taken.file(inner) if inner else inner
+            yield output if name == inner else replace(output, name=self._full(name, run))
+        if kind is not None:
+            yield from self._opened(kind, path, inner or self._stem(run.base, single=True), level + 1, run)
+
+    def _read(self, kind: str, path: Path, place: bytes, run: _Run) -> Iterator[tuple[bytes, Output]]:
+        """Each member's name below the outermost archive's folder, and its bytes."""
+        told = frames(kind, path, run.work.folder, run.meter, run.bounds, run.password, run.work.go_on)
+        taken = Taken(rename=self.unsafe == "rename")
+        for what, payload in told:
+            if what not in (FOLDER, MEMBER, ONLY):
+                raise Rejected("makes what opens it talk nonsense")
+            run.meter.entry()
+            if what == FOLDER:
+                taken.folder(payload)
+                continue
+            name, modified = named(payload)
+            inner = self._inner(place, taken.file(name) if what == MEMBER else b"")
+            with run.work.create(self._full(inner, run), modified=modified, member=True) as sink:
+                for more, block in told:
+                    if more == END:
+                        break
+                    if more != DATA:
+                        raise Rejected("makes what opens it talk nonsense")
+                    run.meter.data(len(block))
+                    sink.write(block)
+            yield inner, sink.output
+
+    def _inner(self, place: bytes, name: bytes) -> bytes:
+        """Where a member of the archive `place` stands below the outermost one's folder; without a name it is the one file in it."""
+        if not place:
+            return name
+        folder, slash, base = place.rpartition(b"/")
+        stem = folder + slash + self._stem(base, single=not name)
+        return stem + b"/" + name if name else stem
+
+    def _full(self, inner: bytes, run: _Run) -> Name:
+        stem = (run.folder + b"/" if run.folder else b"") + self._stem(run.base, single=not inner)
+        return Name(stem + b"/" + inner if inner else stem)
+
+    def _stem(self, base: bytes, *, single: bool) -> bytes:
+        """The archive's name without its suffixes; one that has none needs another where both go on."""
+        stem = without_suffixes(base, single=single)
+        return stem + b".d" if stem == base and self.container == "keep" else stem

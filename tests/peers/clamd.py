@@ -42,13 +42,14 @@ class Clamd(Peer):
         super().__init__()
         self.settings = SETTINGS | dict(settings or {})
         self.socket = self.work / "clamd.ctl"
+        self.signature = f"{SIGNATURE}:0:*:{EICAR.hex()}"
         self.conf = self.work / "clamd.conf"
 
     def start(self) -> None:
         """Start it; returns when it accepts at both places."""
         signatures = self.work / "signatures"
         signatures.mkdir(exist_ok=True)
-        (signatures / "eicar.ndb").write_text(f"{SIGNATURE}:0:*:{EICAR.hex()}\n")
+        (signatures / "own.ndb").write_text(f"{self.signature}\n")
         own = {"TCPSocket": str(self.port), "LocalSocket": str(self.socket), "DatabaseDirectory": str(signatures)}
         self.conf.write_text("".join(f"{key} {value}\n" for key, value in (self.settings | own).items()))
         self.spawn([self.program, "--config-file", str(self.conf)])

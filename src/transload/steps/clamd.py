@@ -9,7 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
@@ -39,7 +39,6 @@ class Line(io.RawIOBase):
     def __init__(self, made: socket.socket, patience: float, beat: Callable[[], None]) -> None:
         """Over the connection `made`, which is closed with this."""
         self.socket, self._patience, self._beat = made, patience, beat
-        made.settimeout(min(1.0, patience))
         self._until = time.monotonic() + patience
         self._beaten = time.monotonic()
 
@@ -59,6 +58,7 @@ class Line(io.RawIOBase):
                 self._beat()
             if now >= self._until:
                 raise TimeoutError
+            self.socket.settimeout(min(1.0, self._until - now))
             try:
                 return act()
             except TimeoutError:
@@ -95,10 +95,17 @@ def place(address: str) -> str | tuple[str, int]:
     kind, _, path = address.partition(":")
     if kind == "unix" and path.startswith("/"):
         return path
-    parts = urlsplit(address if "://" in address else f"tcp://{address}")
-    if parts.scheme != "tcp" or not parts.hostname or not parts.port or parts.path or parts.username:
-        raise ValueError('clamd is written as "unix:/path", "host:port" or "tcp://host:port"')
-    return parts.hostname, parts.port
+    with suppress(ValueError):
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        if (
+            parts.scheme == "tcp"
+            and parts.hostname
+            and parts.port
+            and parts.netloc == address.removeprefix("tcp://")
+            and not parts.username
+        ):
+            return parts.hostname, parts.port
+    raise ValueError('clamd is written as "unix:/path", "host:port" or "tcp://host:port"')
 
 
 def dial(where: str | tuple[str, int], patience: float) -> socket.socket:

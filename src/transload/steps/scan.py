@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
 import tarfile
 import tempfile
 import time
@@ -23,9 +24,13 @@ from transload.steps.scanner_http import Dialect, HttpScanner
 from transload.units import ByteSize, Duration, show_size
 
 _LARGEST = 2**31 - 1
+_LIMITS = "Heuristics.Limits.Exceeded"
 _OLD = 7 * 86_400
 # The harmless test virus, in pieces, so that no scanner takes this file for it.
 _EICAR = b"".join((b"X5O!P%@AP[4", b"\\PZX54(P^)7CC)7}$", b"EICAR-STANDARD-", b"ANTIVIRUS-TEST", b"-FILE!$H+H*"))
+# An entry of a zip's directory, and the methods that it may name (others are the same four bytes by chance).
+_ENTRY = b"PK\1\2"
+_METHODS = {method.to_bytes(2, "little") for method in (0, 6, 8, 9, 12, 14, 93, 95, 98, 99)}
 _DEEPER_THAN_ANY_LIMIT = 120
 
 
@@ -112,17 +117,43 @@ class Scan(Step):
             answer = scanner.ask(opened, file.size, work.go_on)
         if answer.sha256 not in {"", file.sha256}:
             raise Changed("not scanned: the bytes that were sent to the scanner are not those that were received")
-        if answer.signature.startswith("Heuristics.Limits.Exceeded"):
+        large = 0 if answer.signature else _largest_zipped(file)
+        if large > self.max_size:
+            part = f"it holds a zip with a member of {show_size(large)}, of which the scanner looks at the beginning alone"
+            raise Busy(f"not scanned to its end: {part}; unpack it before it is scanned, or raise max_size and MaxFileSize")
+        if answer.signature.startswith(_LIMITS):
             raise Busy(f"not scanned to its end: {answer.signature}; raise that limit in clamd.conf")
         if answer.signature.startswith("Heuristics.Encrypted"):
             raise Busy(f"not scanned: it is encrypted ({answer.signature}); unpack it with its password before it is scanned")
         return Verdict("scan", "infected", facts | {"signature": answer.signature}) if answer.signature else Verdict("scan", "clean", facts)
 
 
+def _largest_zipped(file: FileView) -> int:
+    """The size of the largest member that any zip lying plain in the file tells of.
+
+    clamd cuts such a member to MaxFileSize and scans what is left, without a word even under `AlertExceedsMax yes` (1.4.6).
+    """
+    largest = 0
+    with file.open() as opened:
+        if not file.size:
+            return 0
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = data.find(_ENTRY)
+            while at >= 0:
+                method, size = data[at + 10 : at + 12], data[at + 24 : at + 28]
+                if method in _METHODS:
+                    largest = max(largest, int.from_bytes(size, "little"))
+                at = data.find(_ENTRY, at + 4)
+    return largest
+
+
 def _faults(scanner: Clamd | HttpScanner, max_size: int) -> list[str]:
     """What the answers to four harmless files give away: clamd tells nobody its settings, and its file may not be what it runs with."""
     found = [_age(scanner.facts(_on)["signatures"])] if isinstance(scanner, Clamd) else []
-    if _probed(scanner, _EICAR) in {"", None}:
+    eicar = _probed(scanner, _EICAR)
+    if isinstance(eicar, Busy):
+        raise eicar
+    if not eicar:
         found.append("the scanner does not find EICAR, the harmless test virus: it has no signatures, or it scans nothing")
         return [one for one in found if one]
     if _probed(scanner, _too_deep()) == "":
@@ -139,8 +170,8 @@ def _on() -> None:
     """Nobody waits for a probe's heartbeat."""
 
 
-def _probed(scanner: Clamd | HttpScanner, probe: bytes | BinaryIO) -> str | None:
-    """The signature that is found in it, "" for clean, None when it was not scanned."""
+def _probed(scanner: Clamd | HttpScanner, probe: bytes | BinaryIO) -> str | Busy:
+    """The signature that is found in it, "" for clean, and why when it was not scanned."""
     with tempfile.TemporaryFile() as small:
         file: BinaryIO = small if isinstance(probe, bytes) else probe
         if isinstance(probe, bytes):
@@ -150,8 +181,8 @@ def _probed(scanner: Clamd | HttpScanner, probe: bytes | BinaryIO) -> str | None
         file.seek(0)
         try:
             return scanner.ask(file, size, _on).signature
-        except Busy:
-            return None
+        except Busy as error:
+            return error
 
 
 def _age(signatures: str) -> str:
@@ -163,12 +194,12 @@ def _age(signatures: str) -> str:
     return "clamd tells no version of its signatures (has freshclam ever run?): their age is not known, and every file is scanned anew"
 
 
-def _about_size(signature: str | None, max_size: int) -> str:
-    if signature == "":
-        return f"the scanner calls a file of max_size ({show_size(max_size)}) clean without having looked: raise MaxFileSize in clamd.conf"
-    if signature is None or signature.startswith("Heuristics.Limits"):
-        limits = "StreamMaxLength, MaxFileSize or MaxScanSize"
-        return f"the scanner does not take a file of max_size ({show_size(max_size)}), such files would wait: raise {limits} in clamd.conf"
+def _about_size(found: str | Busy, max_size: int) -> str:
+    file = f"a file of max_size ({show_size(max_size)})"
+    if not found:
+        return f"the scanner calls {file} clean without having looked: raise MaxFileSize in clamd.conf, or lower max_size"
+    if isinstance(found, Busy) or found.startswith(_LIMITS):
+        return f"{file} would wait for ever: raise StreamMaxLength, MaxFileSize and MaxScanSize in clamd.conf, or lower max_size ({found})"
     return ""
 
 

@@ -130,7 +130,7 @@ def _judged(dialect: Dialect, status: int, body: str) -> str | None:
 
 
 def _by_sentence(status: int, body: str) -> str | None:
-    """ "Everything ok : true" is clean with a 2xx; "false" is infected, unless the server says that it failed."""
+    """With a 2xx, "Everything ok : true" is clean; "false" is infected, unless the server says that it failed."""
     told = set(_SENTENCE.findall(body))
     if told == {"true"} and 200 <= status < 300:
         return ""

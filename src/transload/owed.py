@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from transload.ledger import Owed
 from transload.names import Facts, versioned
 
 if TYPE_CHECKING:
-    from transload.config import From, Route
+    from transload.config import From, Route, To
     from transload.ledger import Wanted
     from transload.model import Fetched, Name
 
@@ -26,19 +26,22 @@ class Owing:
 
     def of(self, wanted: Wanted, fetched: Fetched) -> list[Owed]:
         """The deliveries of one file; raises Rejected when a template makes no safe name of it."""
-        entry, spooled = fetched.entry, fetched.spooled
-        groups = groups_of(self._route.source, entry.name, entry.path)
-        return self.owed(entry.name, entry.modified, spooled.sha256 if spooled else "", wanted.version, groups)
+        entry, spooled, route = fetched.entry, fetched.spooled, self._route
+        groups = groups_of(route.source, entry.name, entry.path)
+        sha256 = spooled.sha256 if spooled else ""
+        # The hook is told of what arrives; the others are owed what comes out of the steps.
+        targets = route.destinations[len(route.to) :] if route.steps else route.destinations
+        return self._owed(targets, entry.name, entry.modified, sha256, wanted.version, groups)
 
-    def owed(self, name: Name, modified: int | None, sha256: str, version: int, groups: Mapping[str, str]) -> list[Owed]:
-        """The deliveries of a file of that name; raises Rejected when a template makes no safe name of it."""
-        route = self._route
-        facts = Facts(name, route.name, datetime.now(UTC), modified, sha256, version, groups)
-        return [
-            Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned)
-            for to in route.destinations
-            if to.takes(name)
-        ]
+    def stepped(self, name: Name, modified: int | None, sha256: str, version: int, groups: Mapping[str, str]) -> list[Owed]:
+        """The same of what has come out of the route's steps."""
+        return self._owed(self._route.to, name, modified, sha256, version, groups)
+
+    def _owed(
+        self, targets: Sequence[To], name: Name, modified: int | None, sha256: str, version: int, groups: Mapping[str, str]
+    ) -> list[Owed]:
+        facts = Facts(name, self._route.name, datetime.now(UTC), modified, sha256, version, groups)
+        return [Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned) for to in targets if to.takes(name)]
 
 
 def recipe_of(route: Route) -> tuple[str, str] | None:

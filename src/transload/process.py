@@ -85,7 +85,7 @@ class Processing:
             return None
         groups = groups_of(self._route.source, item.entry.name, item.entry.path)
         if len(pieces) == 1 and pieces[0].is_whole(item):
-            return Done(item, self._owing.owed(item.entry.name, item.entry.modified, item.sha256, item.version, groups))
+            return Done(item, self._owing.stepped(item.entry.name, item.entry.modified, item.sha256, item.version, groups))
         return Done(item, made=[self._made(item, piece, groups) for piece in pieces])
 
     def _made(self, item: Item, piece: Piece, groups: Mapping[str, str]) -> Made:
@@ -94,7 +94,7 @@ class Processing:
         entry = replace(
             item.entry, name=Name(item.entry.name.raw + b"!/" + name.raw), size=piece.spooled.size, modified=modified, etag=None
         )
-        return Made(entry, piece.spooled, self._owing.owed(name, modified, piece.spooled.sha256, item.version, groups))
+        return Made(entry, piece.spooled, self._owing.stepped(name, modified, piece.spooled.sha256, item.version, groups))
 
     def _steps(self, recipe: str) -> Sequence[Step]:
         """The steps that it was received under, whatever the route says by now."""
@@ -134,5 +134,5 @@ class Processing:
         work = self._work
         with work.spool.accepting():
             work.spool.commit(spooled)
-            work.ledger.processing.done(self._claim.id, self._route.name, work.node, done)
+            work.ledger.processing.done(self._claim.id, self._route.name, work.node, done, settle=self._route.after != "keep")
         crash.point("owed")

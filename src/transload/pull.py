@@ -163,8 +163,7 @@ class Fetching:
             self._again(wanted, outcome.spooled)
         elif error is None and outcome.spooled is not None:
             try:
-                # What it owes is known once it has been through its steps.
-                owed = [] if self._route.steps else self._owing.of(wanted, outcome)
+                owed = self._owing.of(wanted, outcome)
             except Rejected as rejected:
                 error = rejected
             else:

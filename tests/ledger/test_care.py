@@ -21,8 +21,8 @@ STEP = """
 from __future__ import annotations
 import os, signal
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 def upgrade():
     op.execute("create table more (id integer primary key)")
     op.execute("alter table audit add column more text")
@@ -36,7 +36,7 @@ def newer(tmp_path):
     """The migrations of a later program."""
     scripts = tmp_path / "migrations"
     shutil.copytree(care.MIGRATIONS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "v0003_more.py").write_text(STEP)
+    (scripts / "versions" / "v0004_more.py").write_text(STEP)
     return scripts
 
 
@@ -109,8 +109,8 @@ def test_an_upgrade_keeps_what_was_in_flight(bare, newer):
     ledger = Ledger(bare)
     number = Acts(ledger).bring()
     ledger.close()
-    assert ("0002", "0003") == care.upgrade(bare, scripts=newer)
-    with pytest.raises(ConfigError, match="0003"):
+    assert ("0003", "0004") == care.upgrade(bare, scripts=newer)
+    with pytest.raises(ConfigError, match="0004"):
         Ledger(bare)
     stamp(bare, VERSION)
     ledger = Ledger(bare)
@@ -131,7 +131,7 @@ def test_an_upgrade_that_is_killed_leaves_the_old_schema_whole(bare, newer, monk
     ledger.close()
     assert [] == care.check(bare)
     monkeypatch.delenv("DIE")
-    assert ("0002", "0003") == care.upgrade(bare, scripts=newer)
+    assert ("0003", "0004") == care.upgrade(bare, scripts=newer)
 
 
 def test_a_ledger_in_use_is_not_upgraded(url, ledger):

@@ -72,10 +72,10 @@ def test_what_is_due_is_counted_by_route_and_remote(ledger, acts):
         ("fetch", "orders", "", 2, 15),
         ("deliver", "orders", "lake", 1, 5),
         ("deliver", "orders", "mirror", 1, 5),
-    } == set(ledger.claims.due(["orders"]))
-    assert ("fetch", "bills", "", 1, 1) in ledger.claims.due(["orders", "bills"])
+    } == set(ledger.claims.due(["orders"], "n1"))
+    assert ("fetch", "bills", "", 1, 1) in ledger.claims.due(["orders", "bills"], "n1")
     acts.fetch()
-    assert not [one for one in ledger.claims.due(["orders"]) if one[0] == "fetch"]
+    assert not [one for one in ledger.claims.due(["orders"], "n1") if one[0] == "fetch"]
 
 
 # Received

@@ -9,11 +9,10 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from transload.ledger.claims import Claim, fence, new_claim
 from transload.ledger.database import Database, now
-from transload.ledger.entries import Received, Trouble, Wanted, below
+from transload.ledger.entries import KEEP_RECIPE, Received, Trouble, Wanted, below
 from transload.ledger.memory import forget, taken
 from transload.ledger.owing import owe
 from transload.ledger.plain import each, rows
-from transload.ledger.processing import keep_recipe
 from transload.ledger.schema import arrivals, deliveries, events, known
 from transload.model import Entry
 from transload.protocols import SERVER
@@ -47,7 +46,7 @@ class Arrivals:
                 for row in rows(connection, _WANTED, claim)
             ]
 
-    def received(
+    def received(  # noqa: PLR0913 - each is named where it is called
         self,
         claim: int | None,
         route: str,
@@ -88,7 +87,7 @@ class Arrivals:
             outcome.owed = owe(self._db, connection, route, kept, {claim.remote: claim.id for claim in outcome.claims}, at)
             _end(connection, "failed", outcome.owed.refused, at)
             if recipe:
-                keep_recipe(connection, *recipe, at)
+                rows(connection, KEEP_RECIPE, *recipe, at)
                 each(connection, "update arrivals set recipe = ? where id = ?", [(recipe[0], one.arrival) for one in kept])
             else:
                 _end(connection, "skipped", {one.arrival: "no destination takes it" for one in kept if not one.owed}, at)

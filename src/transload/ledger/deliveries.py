@@ -82,7 +82,7 @@ class Deliveries:
             each(connection, _DELIVERED, [(receipt.verified.value, receipt.etag, at, due.id) for due, receipt in done])
             log = [(due.arrival, due.target, at, "delivered", _checked(receipt)) for due, receipt in done]
             each(connection, "insert into events (arrival, target, at, what, detail) values (?, ?, ?, ?, ?)", log)
-            self._close(connection, arrived, at, settle=settle)
+            close(connection, arrived, at, settle=settle)
 
     def swept(self, claim: int, ids: Sequence[int]) -> None:
         """What earlier tries of these left under temporary names is gone; until then it is remembered, however often we die."""
@@ -109,7 +109,7 @@ class Deliveries:
                 what = "held" if one.until is not None else "failed"
                 connection.execute(insert(events).values(arrival=row.arrival, target=row.target, at=at, what=what, detail=one.reason))
                 failed += [row.arrival] if one.until is None else []
-            self._close(connection, sorted(set(failed)), at, settle=settle)
+            close(connection, sorted(set(failed)), at, settle=settle)
 
     def superseded(self, claim: int, done: Sequence[Due], *, settle: bool) -> None:
         """A newer version has taken these names before they were delivered; they are owed no more."""
@@ -126,7 +126,7 @@ class Deliveries:
                 insert(events),
                 [{"arrival": one.arrival, "target": one.target, "at": at, "what": "skipped", "detail": reason} for one in done],
             )
-            self._close(connection, sorted({one.arrival for one in done}), at, settle=settle)
+            close(connection, sorted({one.arrival for one in done}), at, settle=settle)
 
     def renamed(self, claim: int, due: Due, other: Callable[[int], Name]) -> Name:
         """A file that the ledger does not know has this delivery's name: claim the next free one, and give it."""
@@ -152,20 +152,6 @@ class Deliveries:
             detail = f"another file has the name {due.name.text} there; it goes as {name.text}"
             connection.execute(insert(events).values(arrival=due.arrival, target=due.target, at=at, what="renamed", detail=detail))
         return name
-
-    def _close(self, connection: Connection, ids: Sequence[int], at: int, *, settle: bool) -> None:
-        """Settle the state of these arrivals, if nothing required of them is open any more."""
-        if not ids:
-            return
-        over = list(rows(connection, _OVER, ids))
-        failed = [(at, "failed", "a required delivery failed", number) for number, bad in over if bad]
-        good = [number for number, bad in over if not bad]
-        each(connection, _FAIL, [(at, number) for *_, number in failed])
-        if good:
-            rows(connection, _CLOSE, "owed" if settle else "none", at, good)
-        log = [(at, "delivered", "every required destination has it", number) for number in good]
-        log += _close_parents(connection, good, at, settle=settle) if good else []
-        each(connection, "insert into events (at, what, detail, arrival) values (?, ?, ?, ?)", failed + log)
 
     def settling(self, claim: int) -> list[Settling]:
         """The source files of a settle claim."""
@@ -220,11 +206,26 @@ def _close_first(connection: Connection, ids: Iterable[int]) -> None:
         rows(connection, "select id from arrivals where id in ? order by id for update", sorted(set(ids)))
 
 
+def close(connection: Connection, ids: Sequence[int], at: int, *, settle: bool) -> None:
+    """Settle the state of these arrivals, if nothing required of them is open any more."""
+    if not ids:
+        return
+    over = list(rows(connection, _OVER, ids))
+    failed = [(at, "failed", "a required delivery failed", number) for number, bad in over if bad]
+    good = [number for number, bad in over if not bad]
+    each(connection, _FAIL, [(at, number) for *_, number in failed])
+    if good:
+        rows(connection, _CLOSE, "owed" if settle else "none", at, good)
+    log = [(at, "delivered", "every required destination has it", number) for number in good]
+    log += _close_parents(connection, ids, at, settle=settle)
+    each(connection, "insert into events (at, what, detail, arrival) values (?, ?, ?, ?)", failed + log)
+
+
 def _close_parents(connection: Connection, ids: Sequence[int], at: int, *, settle: bool) -> list[tuple[int, str, str, int]]:
     """What was made of these arrivals' parents is all delivered: their sources are to be settled. Gives the events."""
-    whole = [row[0] for row in rows(connection, _PARENTS, ids)]
+    whole = [row[0] for row in rows(connection, _PARENTS, list(ids), list(ids))]
     if whole:
-        rows(connection, "update arrivals set settle = ?, updated = ? where id in ?", "owed" if settle else "none", at, whole)
+        rows(connection, "update arrivals set settle = ?, updated = ? where id in ?", "owed" if settle else "kept", at, whole)
     return [(at, "delivered", "all that was made of it is delivered", number) for number in whole]
 
 
@@ -256,8 +257,10 @@ _CLOSE = (
     "where id in ?"
 )
 _PARENTS = (
-    "select distinct m.parent from arrivals m where m.parent is not null and not exists (select 1 from arrivals o "
-    "where o.parent = m.parent and o.state not in ('delivered', 'skipped')) and m.id in ?"
+    "select a.id from arrivals a where a.state = 'split' and a.settle = 'none' and not exists (select 1 from arrivals o "
+    "where o.parent = a.id and o.state not in ('delivered', 'skipped')) and not exists (select 1 from deliveries d "
+    "where d.arrival = a.id and d.required and d.state <> 'delivered') "
+    "and (a.id in ? or a.id in (select parent from arrivals where id in ?))"
 )
 _FAIL = (
     "update arrivals set state = 'failed', updated = ?, reason = (select d.reason from deliveries d where d.arrival = arrivals.id "

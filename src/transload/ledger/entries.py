@@ -47,6 +47,9 @@ class Trouble:
     state: str = "failed"
 
 
+KEEP_RECIPE = "insert into recipes (digest, steps, at) values (?, ?, ?) on conflict (digest) do nothing"
+"""Remembers steps, if they are not yet."""
+
 _ENTRY = (arrivals.c.folder, arrivals.c.path, arrivals.c.size, arrivals.c.modified, arrivals.c.precision, arrivals.c.etag, arrivals.c.link)
 
 

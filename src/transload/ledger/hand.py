@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from transload.errors import Missing
 from transload.ledger.database import Database, now
@@ -54,7 +54,7 @@ class Hand:
         with self._db.write() as connection:
             for number in sorted(set(numbers)):
                 row = connection.execute(
-                    select(arrivals.c.state, arrivals.c.sha256, arrivals.c.settle, arrivals.c.next_try)
+                    select(arrivals.c.state, arrivals.c.sha256, arrivals.c.settle, arrivals.c.next_try, arrivals.c.recipe)
                     .where(arrivals.c.id == number)
                     .with_for_update()
                 ).first()
@@ -70,9 +70,12 @@ class Hand:
                     .values(fresh | {"state": "owed"})
                 ).rowcount
                 state = "ready" if row.sha256 and touched else "seen" if not row.sha256 else row.state
+                # What did not get through its steps goes through them again.
+                stopped = row.recipe is not None and row.state in ("received", "quarantined", "failed", "skipped")
+                state = "received" if stopped and not _owes(connection, number) else state
                 settle = {"settle": "owed"} if row.settle == "failed" else {}
                 waits = row.settle in ("owed", "begun") and row.next_try is not None
-                if touched or state == "seen" or settle or waits:
+                if touched or state in ("seen", "received") or settle or waits:
                     connection.execute(update(arrivals).where(arrivals.c.id == number).values(fresh | settle | {"state": state}))
                     if state == "seen":
                         taken(connection, [number], yes=False)
@@ -85,6 +88,12 @@ class Hand:
         """What is held after failed tries is due now, with all its attempts."""
         with self._db.write() as connection:
             tried = (arrivals.c.route.in_(routes)) & (arrivals.c.attempts > 0)
-            connection.execute(update(arrivals).where(tried, arrivals.c.state == "seen").values(attempts=0, next_try=None))
+            connection.execute(update(arrivals).where(tried, arrivals.c.state.in_(("seen", "received"))).values(attempts=0, next_try=None))
             open_ = still_open & deliveries.c.route.in_(routes) & (deliveries.c.attempts > 0)
             connection.execute(update(deliveries).where(open_).values(attempts=0, next_try=None))
+
+
+def _owes(connection: Connection, number: int) -> bool:
+    """Whether an arrival has come through its steps: then it owes more than a word to its hook."""
+    query = select(deliveries.c.id).where(deliveries.c.arrival == number, deliveries.c.target != "@hook")
+    return connection.execute(query.limit(1)).first() is not None

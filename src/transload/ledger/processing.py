@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transload.ledger.claims import fence
 from transload.ledger.database import Database, now
+from transload.ledger.deliveries import close
 from transload.ledger.entries import Received, Trouble, below
 from transload.ledger.memory import taken
 from transload.ledger.owing import Owed, owe
@@ -101,7 +102,7 @@ class Processing:
             each(connection, "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)", lines)
             each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
 
-    def done(self, claim: int, route: str, node: str, done: Sequence[Done]) -> None:
+    def done(self, claim: int, route: str, node: str, done: Sequence[Done], *, settle: bool) -> None:
         """In one transaction: these have been through their steps, and what is owed of them is owed."""
         at = now()
         with self._db.write() as connection:
@@ -116,7 +117,11 @@ class Processing:
             _change(connection, "split", [one.item.id for one in split], at)
             refused = owe(self._db, connection, route, got, {}, at).refused
             _end(connection, "failed", refused, at)
-            _end(connection, "skipped", {one.arrival: "no destination takes it" for one in got if not one.owed}, at)
+            idle = [one.arrival for one in got if not one.owed]
+            told = {row[0] for row in rows(connection, "select distinct arrival from deliveries where arrival in ?", idle)}
+            _end(connection, "skipped", {one: "no destination takes it" for one in idle if one not in told}, at)
+            # Its hook may have been all that it owed, and that may be done.
+            close(connection, sorted({one.item.id for one in done} | {one.arrival for one in got}), at, settle=settle)
 
     def _made(self, connection: Connection, route: str, node: str, split: Sequence[Done], at: int) -> list[Received]:
         """Rows for what was made, each with its parent."""
@@ -145,11 +150,6 @@ class Processing:
                 rows(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", one.id, at, what, one.reason)
                 if one.until is None:
                     taken(connection, [one.id])
-
-
-def keep_recipe(connection: Connection, digest: str, steps: str, at: int) -> None:
-    """Remember these steps, if they are not yet."""
-    rows(connection, "insert into recipes (digest, steps, at) values (?, ?, ?) on conflict (digest) do nothing", digest, steps, at)
 
 
 def _told(one: Found) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transload.errors import Rejected
-from transload.ledger.entries import Received
+from transload.ledger.entries import KEEP_RECIPE, Received
 from transload.ledger.owing import Owed, owe
 from transload.ledger.plain import each, rows
 from transload.model import Entry, Spooled
@@ -55,6 +55,8 @@ class Take:
     entry: Entry
     owed: Callable[[int], Sequence[Owed]]
     skip_same: bool = False
+    recipe: tuple[str, str] | None = None
+    """The steps that come first: their digest and text."""
     bad: str = ""
     """Why it is bad in itself: it is quarantined."""
 
@@ -96,6 +98,7 @@ class _Made:
     ends: list[tuple[Any, ...]] = field(default_factory=list)
     owing: dict[str, list[Received]] = field(default_factory=dict)
     touched: list[tuple[Any, ...]] = field(default_factory=list)
+    recipes: list[tuple[tuple[str, str], int]] = field(default_factory=list)
 
 
 def take(database: Database, connection: Connection, node: str, judged: Sequence[Judged], at: int) -> int:
@@ -146,6 +149,8 @@ def _make(made: _Made, numbers: tuple[int, int, int | None], row: Row, one: Take
     if reason is not None:
         made.events.append((number, at, state, reason))
     facts = (row.size, entry.modified, entry.precision, entry.etag, row.sha256, twin, node, at, at, row.id)
+    if one.recipe and state == "received":
+        made.recipes.append((one.recipe, number))
     made.arrivals.append((number, one.route, SERVER, entry.path, version, entry.folder, entry.text, state, reason, *facts))
     if owed:
         made.owing.setdefault(one.route, []).append(Received(number, entry, Spooled("", row.size, row.sha256), owed))
@@ -156,12 +161,17 @@ def _owed(one: Take, version: int) -> tuple[str, str | None, Sequence[Owed]]:
         owed = one.owed(version)
     except Rejected as error:
         return "quarantined", str(error), ()
+    if one.recipe:
+        return "received", None, owed
     return ("ready", None, owed) if owed else ("skipped", "no destination takes it", ())
 
 
 def _write(database: Database, connection: Connection, made: _Made, at: int) -> None:
     each(connection, "update arrivals set upload = ?, etag = ?, updated = ? where id = ?", made.touched)
     each(connection, _INSERT, made.arrivals)
+    for digest, steps in {recipe for recipe, _ in made.recipes}:
+        rows(connection, KEEP_RECIPE, digest, steps, at)
+    each(connection, "update arrivals set recipe = ? where id = ?", [(recipe[0], number) for recipe, number in made.recipes])
     for route, got in made.owing.items():
         for number, reason in owe(database, connection, route, got, {}, at).refused.items():
             made.ends.append((reason, at, number))

@@ -14,7 +14,7 @@ def upgrade() -> None:
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.add_column("arrivals", sa.Column("parent", sa.BigInteger(), nullable=True))
     op.add_column("arrivals", sa.Column("recipe", sa.String(), nullable=True))
-    made = sa.text("parent is not null")
+    made = sa.text("parent IS NOT NULL")
     op.create_index("arrivals_parent", "arrivals", ["parent"], unique=False, sqlite_where=made, postgresql_where=made)
     op.create_table(
         "recipes",

@@ -92,6 +92,23 @@ def test_a_file_waits_for_its_checksum(bench):
     assert b"a.csv.sfv" == told.value.name
 
 
+def test_the_end_of_the_waiting_is_counted_from_the_first_time(bench):
+    with pytest.raises(Waiting) as first:
+        bench.does(Checksum(wait="10m"), DATA)
+    (noted,) = bench.verdicts
+    assert ("checksum-1", "awaited", "a.csv.sha256") == (noted.what, noted.found, noted.facts["by"])
+    bench.before[noted.what, hashlib.sha256(DATA).hexdigest()] = noted
+    with pytest.raises(Waiting) as again:
+        bench.does(Checksum(wait="10m"), DATA)
+    assert first.value.until == again.value.until
+    assert [noted] == bench.verdicts
+    other = bench.file(DATA)
+    object.__setattr__(other, "id", 2)
+    with pytest.raises(Waiting) as later:
+        bench.does(Checksum(wait="10m"), other)
+    assert later.value.until > first.value.until
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

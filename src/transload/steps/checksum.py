@@ -53,8 +53,8 @@ class Checksum(Step):
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """The file as it is; nothing for a checksum that is dropped.
 
-        Raises Rejected for a file that is not what is said of it, and Waiting while nothing is said. Waiting lasts until
-        `wait` from now: who asks again remembers the first answer. (The file's own time says nothing of when it came.)
+        Raises Rejected for a file that is not what is said of it, and Waiting while nothing is said, until `wait` has
+        passed since it was first asked: the file's own time says nothing of when it came.
         """
         if kind_of(file.name.base) in self.kinds:
             if self.sidecars == "keep":
@@ -62,7 +62,7 @@ class Checksum(Step):
             return
         said = list(self._said(file, work))
         if not said and self.required:
-            raise self._waiting(file, "its checksum has not come")
+            raise self._waiting(file, work, "its checksum has not come")
         self._compare(file, said, work)
         if not said:
             work.note(Verdict("checksum", "none"))
@@ -97,11 +97,18 @@ class Checksum(Step):
             work.note(Verdict("checksum", "ok" if ours == one.digest else "differs", {"by": by.text, "kind": one.kind}))
             if ours != one.digest:
                 message = f"its {one.kind} is {_shown(ours)}, but {spell(by.base)} says {_shown(one.digest)}"
-                raise self._waiting(file, message, by.raw) if _may_be_old(file, one) else Rejected(message)
+                raise self._waiting(file, work, message, by.raw) if _may_be_old(file, one) else Rejected(message)
 
-    def _waiting(self, file: FileView, message: str, name: bytes | None = None) -> Waiting:
+    def _waiting(self, file: FileView, work: Scratch, message: str, name: bytes | None = None) -> Waiting:
+        """The same moment however often it is asked: what was noted of this arrival is the memory."""
+        name = name or file.name.raw + SUFFIXES[self.kinds[0]]
+        what = f"checksum-{file.id}"
+        before = work.known(what, file.sha256)
+        if before is not None:
+            return Waiting(message, name, int(before.facts["until"]))
         until = round((time.time() + self.wait) * _MICRO)
-        return Waiting(message, name or file.name.raw + SUFFIXES[self.kinds[0]], until)
+        work.note(Verdict(what, "awaited", {"by": spell(name), "until": str(until)}))
+        return Waiting(message, name, until)
 
 
 def _beside(name: Name, base: bytes, work: Scratch) -> FileView | None:

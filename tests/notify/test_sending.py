@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import suppress
 
@@ -117,7 +118,7 @@ def test_an_answer_that_is_not_yes_says_whether_trying_again_can_help(apprise, r
 
 
 def test_a_target_that_is_away_may_be_asked_again(apprise, nowhere, message):
-    assert "JSON did not take it" == str(_fault(apprise(f"json://{CANARY}:{CANARY}@{nowhere}/{CANARY}"), message))
+    assert "JSON cannot be reached, or did not take it" == str(_fault(apprise(f"json://{CANARY}:{CANARY}@{nowhere}/{CANARY}"), message))
     assert isinstance(_fault(apprise(f"json://{nowhere}/"), message), Unreachable)
     assert isinstance(_fault(Target(webhook=f"http://{nowhere}/{CANARY}"), message), Unreachable)
 
@@ -130,6 +131,32 @@ def test_a_target_that_is_slow_is_not_waited_for_longer_than_it_says(apprise, re
         assert isinstance(fault, Unreachable)
         assert "did not answer in time" in str(fault)
         assert time.monotonic() - begun < 3
+
+
+def test_a_target_that_answers_byte_by_byte_is_not_waited_for_either(apprise, message):
+    def take() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    def drip(line: socket.socket) -> None:
+        with line, suppress(OSError):
+            line.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.05):
+                line.sendall(b"X: y\r\n")
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=take, daemon=True).start()
+        try:
+            for target in (apprise(f"json://{at}/", timeout="300ms"), Target(webhook=f"http://{at}/", timeout="300ms")):
+                begun = time.monotonic()
+                assert "did not answer in time" in str(_fault(target, message))
+                assert time.monotonic() - begun < 3
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize(

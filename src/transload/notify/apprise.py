@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from transload.errors import Busy, ConfigError, Denied, Refused, TransloadError, Unreachable
-from transload.notify import webhook
+from transload.errors import ConfigError, Transient, TransloadError, Unreachable
+from transload.notify.asking import answered, hush, within
 from transload.secret import Secret, scrub
 
 if TYPE_CHECKING:
@@ -25,31 +25,36 @@ def send(url: Secret, message: Message, timeout: float) -> None:
 
     Services that tell no status count as Unreachable when they fail. Redirects are not followed.
     """
-    webhook.hush(_LOUD)
-    try:
-        import apprise
-    except ImportError as error:
-        raise ConfigError("url: the package apprise is not installed") from error
+    hush(_LOUD)
     service = _service(url.reveal().strip())
+    said = within(timeout, _who(service), lambda: _told(service, message, timeout))
+    if said:
+        raise _failure(_who(service), said)
+
+
+def _told(service: NotifyBase, message: Message, timeout: float) -> list[str]:
+    """Tell it; what Apprise said of it if that failed."""
+    import apprise
+
     try:
-        # A little longer than it is waited for, so that what is said does not hang on who is first.
+        # Its own 4 s are too short, and with its own deadline it would hold up the end of this process.
         service.socket_connect_timeout = service.socket_read_timeout = timeout + 1
         sender = apprise.Apprise(asset=service.asset)
         sender.add(service)
         result = sender.notify(
-            body=message.text, title=message.title, notify_type=_mood(message), body_format=apprise.NotifyFormat.TEXT, timeout=timeout
+            body=message.text, title=message.title, notify_type=_mood(message), body_format=apprise.NotifyFormat.TEXT, timeout=0
         )
-        said = [entry.message for entry in result.logs()]
+        return [] if result else [entry.message for entry in result.logs()] or ["nothing"]
     except Exception as error:  # noqa: BLE001 - what a service's plugin raises, and says, is its own; it may hold the URL
         raise Unreachable(f"{_who(service)}: {type(error).__name__}") from None
-    if not result:
-        raise _failure(_who(service), said, timed_out=result.status is apprise.AppriseResultStatus.TIMEOUT)
 
 
 def _service(url: str) -> NotifyBase:
     """What sends for this URL; nothing of the URL is shown."""
-    import apprise
-
+    try:
+        import apprise
+    except ImportError as error:
+        raise ConfigError("url: the package apprise is not installed") from error
     try:
         asset = apprise.AppriseAsset(
             async_mode=False, allow_templates=False, service_timeout=0, storage_mode=apprise.PersistentStoreMode.MEMORY
@@ -65,19 +70,13 @@ def _service(url: str) -> NotifyBase:
     return service
 
 
-def _failure(who: str, said: list[str], *, timed_out: bool) -> TransloadError:
+def _failure(who: str, said: list[str]) -> TransloadError:
     # Apprise only says that it failed; which status came stands in what it would have logged.
     statuses = [int(found[1]) for line in said if (found := _STATUS.search(line))]
-    if timed_out:
-        return Unreachable(f"{who} did not answer in time")
-    if not statuses or len(statuses) < len(said):
-        return next((one for one in _answers(who, statuses) if isinstance(one, Busy)), Unreachable(f"{who} did not take it"))
-    answers = _answers(who, statuses)
-    return next((one for one in answers if isinstance(one, Busy)), answers[0])
-
-
-def _answers(who: str, statuses: list[int]) -> list[Busy | Denied | Refused]:
-    return [webhook.answered(who, status) for status in statuses]
+    answers: list[TransloadError] = [answered(who, status) for status in statuses]
+    if len(answers) < len(said):
+        answers.append(Unreachable(f"{who} cannot be reached, or did not take it"))
+    return next((one for one in answers if isinstance(one, Transient)), answers[0])
 
 
 def _who(service: NotifyBase) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import time
-from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from transload.errors import Busy, ConfigError, Denied, Refused, Unreachable
+from transload.errors import ConfigError, Unreachable
+from transload.notify.asking import answered, hush, within
 from transload.notify.texts import Message
 from transload.secret import Secret
 
@@ -18,7 +17,6 @@ TIMESTAMP = "X-Transload-Timestamp"
 SIGNATURE = "X-Transload-Signature"
 _LOUD = ("httpx2", "httpcore2")
 _UNNAMED = "the webhook"
-_LATER = (408, 425, 429)
 
 
 def send(address: Secret | str, secret: Secret | None, message: Message, timeout: float) -> None:
@@ -27,7 +25,7 @@ def send(address: Secret | str, secret: Secret | None, message: Message, timeout
     fault = address_fault(url, secret=not isinstance(address, str))
     if fault:
         raise ConfigError(f"webhook: {fault}")
-    status = _post(url, _who(address), message.body, secret, timeout)
+    status = within(timeout, _who(address), lambda: _post(url, _who(address), message.body, secret, timeout))
     if not 200 <= status <= 299:
         raise answered(_who(address), status)
 
@@ -46,16 +44,6 @@ def address_fault(url: str, *, secret: bool = False) -> str:
     if "@" in parts.netloc and not secret:
         return 'holds a login: give it by reference, such as { env = "NAME" }'
     return ""
-
-
-def answered(who: str, status: int) -> Busy | Denied | Refused:
-    """The error for a status that is not yes, by whether trying again can help."""
-    if status in _LATER or status >= 500:
-        return Busy(f"{who} answered {status}")
-    if status in (401, 403):
-        return Denied(f"{who} answered {status}: it does not let us")
-    why = " (redirects are not followed: write the address that it leads to)" if 300 <= status <= 399 else ""
-    return Refused(f"{who} answered {status}{why}")
 
 
 def _post(url: str, who: str, told: bytes, secret: Secret | None, timeout: float) -> int:
@@ -95,12 +83,3 @@ def _ourselves(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def hush(loggers: Iterable[str]) -> None:
-    """Keep these libraries' logs to themselves: they write whole URLs into them."""
-    for name in loggers:
-        logger = logging.getLogger(name)
-        if logger.propagate:
-            logger.addHandler(logging.NullHandler())
-            logger.propagate = False

@@ -16,7 +16,7 @@ from transload.secret import Secret
 from transload.steps.archives import magic
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.names import Taken, without_suffixes
-from transload.steps.archives.reader import Bounds, frames
+from transload.steps.archives.reader import Bounds, Reader
 from transload.steps.archives.wire import DATA, END, FOLDER, MEMBER, ONLY, named
 from transload.steps.base import FileView, Output, Scratch, Step
 from transload.units import ByteSize, Duration
@@ -28,8 +28,7 @@ class _Run:
 
     work: Scratch
     meter: Meter
-    bounds: Bounds
-    password: str | None
+    reader: Reader
     taken: Taken
     folder: bytes
     base: bytes
@@ -73,8 +72,9 @@ class Unpack(Step):
         meter = Meter(file.size, self.ratio, self.members, self.total)
         bounds = Bounds(self.memory, self.timeout, time.monotonic() + self.timeout)
         password = self.password.reveal() if self.password else None
-        run = _Run(work, meter, bounds, password, Taken(rename=self.unsafe == "rename"), file.name.folder, file.name.base)
-        found = list(self._opened(kind, file.path, b"", file.depth, run))
+        with Reader(work.folder, bounds, password, work.go_on) as reader:
+            run = _Run(work, meter, reader, Taken(rename=self.unsafe == "rename"), file.name.folder, file.name.base)
+            found = list(self._opened(kind, file.path, b"", file.depth, run))
         if self.container == "keep":
             yield work.keep(file)
         yield from found
@@ -99,14 +99,22 @@ class Unpack(Step):
         with path.open("rb") as opened:
             kind = magic.kind(opened)
         if kind is None or self.container == "keep":
-            name = run.taken.file(inner) if inner else inner
+            name = self._given(inner, run)
             yield output if name == inner else replace(output, name=self._full(name, run))
         if kind is not None:
-            yield from self._opened(kind, path, inner or self._stem(run.base, single=True), level + 1, run)
+            # What one compressed file held has taken its place, and its name is the folder's now.
+            within = run if inner else replace(run, base=self._stem(run.base, single=True))
+            yield from self._opened(kind, path, inner, level + 1, within)
+
+    def _given(self, inner: bytes, run: _Run) -> bytes:
+        try:
+            return run.taken.file(inner) if inner else inner
+        except Rejected as error:
+            raise Rejected(f"{Name(run.base)} {error}") from error
 
     def _read(self, kind: str, path: Path, place: bytes, run: _Run) -> Iterator[tuple[bytes, Output]]:
         """Each member's name below the outermost archive's folder, and its bytes."""
-        told = frames(kind, path, run.work.folder, run.meter, run.bounds, run.password, run.work.go_on)
+        told = run.reader.frames(kind, path, run.meter)
         taken = Taken(rename=self.unsafe == "rename")
         for what, payload in told:
             if what not in (FOLDER, MEMBER, ONLY):

@@ -1,4 +1,4 @@
-"""The child: gives up what it does not need, reads the archive on its standard input, and tells on its standard output."""
+"""The child: gives up what it does not need, reads the archives that it is handed, and tells on its standard output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import json
 import os
 import resource
-import sys
+import socket
 from typing import Any, BinaryIO
 
 from transload.errors import ConfigError, Rejected
@@ -16,27 +16,25 @@ from transload.steps.archives.wire import DONE, FAILED, NEEDS, REJECTED, Telling
 
 _NO_NEW_PRIVILEGES = 38
 _FILES = 32
+_LONGEST_ORDER = 1 << 16
 
 
 def main() -> None:
-    """Do what the order on the descriptor in argv says."""
-    with os.fdopen(int(sys.argv[1]), "rb") as given:
-        order = json.load(given)
-    if order["kind"] not in ("zip", "tar", *streams.KINDS):
-        _ready(others.load)
-    _bind(order)
-    told = Telling(os.fdopen(1, "wb", buffering=1 << 19))
-    with os.fdopen(0, "rb", buffering=1 << 18) as archive:
-        told.say(*_outcome(order, archive, told))
-    told.close()
-
-
-def _ready(load: Any) -> None:
-    """Load a library while files may still be opened; that it is missing is told later."""
-    try:
-        load()
-    except ConfigError:
-        return
+    """Open one archive after the other: each comes with its order over the socket that is the standard input."""
+    bound = False
+    with socket.socket(fileno=0) as orders, os.fdopen(1, "wb", buffering=1 << 19) as out:
+        while True:
+            given, files, _, _ = socket.recv_fds(orders, _LONGEST_ORDER, 1)
+            if not given:
+                return
+            order = json.loads(given)
+            if not bound:
+                _bind(order)
+                bound = True
+            told = Telling(out)
+            with os.fdopen(files[0], "rb", buffering=1 << 18) as archive:
+                told.say(*outcome(order, archive, told))
+            out.flush()
 
 
 def _bind(order: dict[str, Any]) -> None:
@@ -53,7 +51,7 @@ def _bind(order: dict[str, Any]) -> None:
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 
-def _outcome(order: dict[str, Any], archive: BinaryIO, told: Telling) -> tuple[bytes, bytes]:
+def outcome(order: dict[str, Any], archive: BinaryIO, told: Telling) -> tuple[bytes, bytes]:
     """The last frame: done, or why not."""
     try:
         _unpack(order, archive, told)

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from transload.errors import Busy, ConfigError, Rejected
 from transload.model import spell
@@ -35,89 +37,105 @@ class Bounds:
     seconds: float
     until: float
 
-    def check(self) -> None:
-        """Raise Rejected when the time is up."""
-        if time.monotonic() > self.until:
-            raise Rejected(f"takes longer than {self.seconds:g} s to open")
 
+class Reader:
+    """One child, which opens a file's archives one after the other; it lives as long as the context."""
 
-def frames(
-    kind: str, path: Path, folder: Path, meter: Meter, bounds: Bounds, password: str | None, go_on: Callable[[], None]
-) -> Iterator[tuple[bytes, bytes]]:
-    """What the child tells of the archive at `path`, to its end.
+    def __init__(self, folder: Path, bounds: Bounds, password: str | None, go_on: Callable[[], None]) -> None:
+        """The child works in `folder`, and `go_on` is called every second."""
+        self._folder, self._bounds, self._password, self._go_on = folder, bounds, password, go_on
+        self._told_at = 0.0
 
-    Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Busy when the bytes could
-    not be read; ConfigError when a library is missing.
-    """
-    left = max(0.0, bounds.until - time.monotonic())
-    order = {"kind": kind, "meter": meter.as_list(), "memory": bounds.memory, "timeout": left, "password": password}
-    child = _started(path, folder, json.dumps(order).encode())
-    try:
-        for what, payload in _heard(child, bounds, go_on):
-            if what == DONE:
-                return
-            _raise(what, payload)
-            yield what, payload
-        code = child.wait(timeout=5)
-        raise Rejected(_WHY.get(signal.Signals(-code), f"breaks what opens it (signal {-code})") if code < 0 else "cannot be opened")
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
-
-
-def _started(path: Path, folder: Path, order: bytes) -> subprocess.Popen[bytes]:
-    there, here = os.pipe()
-    try:
-        with path.open("rb") as archive, os.fdopen(here, "wb", closefd=True) as given:
-            child = subprocess.Popen(
-                [sys.executable, "-I", str(_START), str(there)],
-                stdin=archive,
+    def __enter__(self) -> Self:
+        """Start the child; raises Busy when that cannot be done."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-I", str(_START)],
+                stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(there,),
-                cwd=folder,
+                cwd=self._folder,
                 env={"LC_ALL": "C.UTF-8"},
                 start_new_session=True,
                 bufsize=0,
             )
-            given.write(order)
-        return child
-    except OSError as error:
-        raise Busy(f"the archive could not be opened: {error}") from error
-    finally:
-        os.close(there)
+        except OSError as error:
+            ours.close()
+            raise Busy(f"the archive could not be opened: {error}") from error
+        finally:
+            theirs.close()
+        self._orders = ours
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        """End the child, and whatever it may have started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        self._orders.close()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
 
-def _heard(child: subprocess.Popen[bytes], bounds: Bounds, go_on: Callable[[], None]) -> Iterator[tuple[bytes, bytes]]:
-    pipe = child.stdout.fileno() if child.stdout else -1
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN | select.POLLHUP)
-    said, heard = 0.0, bytearray()
-    while True:
-        bounds.check()
-        if time.monotonic() - said >= 1:
-            go_on()
-            said = time.monotonic()
-        if not poll.poll(500):
-            continue
-        piece = os.read(pipe, _PIECE)
-        if not piece:
-            return
-        heard += piece
-        at = 0
-        while len(heard) - at >= HEAD.size:
-            what, length = HEAD.unpack_from(heard, at)
-            if length > LARGEST:
-                raise Rejected("makes what opens it talk nonsense")
-            end = at + HEAD.size + length
-            if end > len(heard):
-                break
-            yield what, bytes(memoryview(heard)[at + HEAD.size : end])
-            at = end
-        del heard[:at]
+    def frames(self, kind: str, path: Path, meter: Meter) -> Iterator[tuple[bytes, bytes]]:
+        """What the child tells of the archive at `path`, to its end.
+
+        Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Busy when the bytes
+        could not be read; ConfigError when a library is missing.
+        """
+        self._order(kind, path, meter)
+        for what, payload in self._heard():
+            if what == DONE:
+                return
+            _raise(what, payload)
+            yield what, payload
+        code = self._child.wait(timeout=5)
+        if code >= 0:
+            raise Rejected("cannot be opened")
+        raise Rejected(_WHY.get(-code, f"breaks what opens it (signal {-code})"))
+
+    def _order(self, kind: str, path: Path, meter: Meter) -> None:
+        bounds = self._bounds
+        order = {"kind": kind, "meter": meter.as_list(), "memory": bounds.memory, "timeout": bounds.seconds, "password": self._password}
+        try:
+            with path.open("rb") as archive, suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(self._orders, [json.dumps(order).encode()], [archive.fileno()])
+        except OSError as error:
+            raise Busy(f"the archive could not be opened: {error}") from error
+
+    def _heard(self) -> Iterator[tuple[bytes, bytes]]:
+        """The frames, as they come; each is counted against the time."""
+        pipe = self._child.stdout.fileno() if self._child.stdout else -1
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN | select.POLLHUP)
+        heard = bytearray()
+        while True:
+            self._tick()
+            if not poll.poll(500):
+                continue
+            piece = os.read(pipe, _PIECE)
+            if not piece:
+                return
+            heard += piece
+            at = 0
+            while len(heard) - at >= HEAD.size:
+                what, length = HEAD.unpack_from(heard, at)
+                if length > LARGEST:
+                    raise Rejected("makes what opens it talk nonsense")
+                end = at + HEAD.size + length
+                if end > len(heard):
+                    break
+                yield what, bytes(memoryview(heard)[at + HEAD.size : end])
+                at = end
+            del heard[:at]
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now > self._bounds.until:
+            raise Rejected(f"takes longer than {self._bounds.seconds:g} s to open")
+        if now - self._told_at >= 1:
+            self._go_on()
+            self._told_at = now
 
 
 def _raise(what: bytes, payload: bytes) -> None:

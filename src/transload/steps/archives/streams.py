@@ -129,9 +129,7 @@ class Stream:
 def unpack(kind: str, file: BinaryIO, meter: Meter, memory: int, told: Telling) -> None:
     """Tell the members of a compressed tar, or the one file that was compressed."""
     if kind == "gz":
-        # What the last stream says of its own length is never more than what comes out, unless it lies and is refused anyway.
-        file.seek(-4, os.SEEK_END)
-        meter.promised(int.from_bytes(file.read(4), "little") if _one_gz(file) else 0)
+        meter.promised(_told_length(file))
     file.seek(0)
     stream = Stream(kind, file, memory, meter)
     if is_tar(stream.peek(512)):
@@ -145,7 +143,10 @@ def unpack(kind: str, file: BinaryIO, meter: Meter, memory: int, told: Telling) 
     return told.end()
 
 
-def _one_gz(file: BinaryIO) -> bool:
-    """Whether the last bytes are a length at all: zeros after the end are allowed, and then they are not."""
-    file.seek(-8, os.SEEK_END)
-    return file.read(4) != bytes(4)
+def _told_length(file: BinaryIO) -> int:
+    """What a gz says at its end of the length of its last stream: never more than what comes out, unless it lies and is refused."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    crc, length = file.read(4), file.read(4)
+    # Zeros after the end are allowed, and then this is no length.
+    return int.from_bytes(length, "little") if crc != bytes(4) and size >= 18 else 0

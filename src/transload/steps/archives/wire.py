@@ -42,10 +42,6 @@ class Telling:
         """The file is whole, and all that vouches for it was looked at."""
         self.say(END)
 
-    def close(self) -> None:
-        """All is told."""
-        self._out.close()
-
     def say(self, what: bytes, more: bytes = b"") -> None:
         """One frame; where its bytes would be too many they are cut, and the parent finds the name too long."""
         more = more[:LARGEST]

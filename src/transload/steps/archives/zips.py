@@ -49,9 +49,11 @@ def _check(entry: Entry, password: bytes | None) -> None:
 
 def _check_layout(file: BinaryIO, entries: list[Entry], start: int) -> None:
     """Each file must begin where the one before it ends, the first one at 0, and the directory after the last."""
+    if not entries and start:
+        raise Rejected("has bytes that belong to no file")
     at = 0
     ordered = sorted(entries, key=lambda one: one.offset)
-    for entry, following in zip(ordered, [*(one.offset for one in ordered[1:]), start], strict=True):
+    for entry, following in zip(ordered, [*(one.offset for one in ordered[1:]), start], strict=False):
         if entry.offset != at:
             raise Rejected("has files that lie over each other" if entry.offset < at else "has bytes that belong to no file")
         _check_local(file, entry)
@@ -61,8 +63,6 @@ def _check_layout(file: BinaryIO, entries: list[Entry], start: int) -> None:
         if gap and not (entry.flags & 8 and _describes(file, entry, gap)):
             raise Rejected("has bytes that belong to no file")
         at = following
-    if not entries and start:
-        raise Rejected("has bytes that belong to no file")
 
 
 def _check_local(file: BinaryIO, entry: Entry) -> None:

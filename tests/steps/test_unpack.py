@@ -1,0 +1,242 @@
+"""Archives made by the programs that people use, and what the step makes of them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.steps.test_archives import of_kind, tarred, zipped
+from transload.errors import Busy, ConfigError, Full, Rejected
+from transload.secret import Secret
+from transload.steps.archives import others, streams
+from transload.steps.unpack import Unpack
+
+TEXT = b"".join(b"%d,%d\n" % (one, one * one) for one in range(20_000))
+TREE = {"a/d/a.csv": b"1,2\n", "a/d/in/b.txt": TEXT, "a/d/in/empty": b""}
+MODIFIED = 1_600_000_000
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A folder with files, which the archives of this module are made of."""
+    root = tmp_path_factory.mktemp("tree")
+    for name, data in TREE.items():
+        path = root / name[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        subprocess.run(["touch", "-d", f"@{MODIFIED}", path], check=True)
+    return root
+
+
+def by(tree, command):
+    """The archive that a command makes as `out`."""
+    program = command.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    for old in tree.glob("out*"):
+        old.unlink()
+    subprocess.run(command, shell=True, cwd=tree, check=True, capture_output=True, env={"TZ": "UTC", "PATH": "/usr/bin:/bin"})
+    return next(tree.glob("out*")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "command"),
+    [
+        ("zip", "zip -r out.zip d"),
+        ("zip", "zip -r -fz out.zip d"),
+        ("zip", "zip -r -Z bzip2 out.zip d"),
+        ("zip", "zip -r - d > out"),
+        ("zip", "7z a -tzip -mm=LZMA out.zip d"),
+        ("zip", "bsdtar -cf out --format zip d"),
+        ("zip", f"{sys.executable} -m zipfile -c out d"),
+        ("tar", "tar -cf out --format=gnu d"),
+        ("tar", "tar -cf out --format=pax d"),
+        ("tar", "tar -cf out --format=ustar d"),
+        ("tar", "tar -cf out --format=v7 d"),
+        ("tar.gz", "tar -czf out d"),
+        ("tgz", "bsdtar -czf out ./d"),
+        ("tar.bz2", "tar -cjf out d"),
+        ("tar.xz", "tar -cJf out d"),
+        ("tar.zst", "tar --zstd -cf out d"),
+        ("7z", "7z a out.7z d"),
+        ("iso", "genisoimage -quiet -R -J -graft-points -o out d=d"),
+        ("iso", "xorriso -outdev out -map d /d"),
+    ],
+)
+def test_an_archive_of_any_kind_is_opened_whatever_it_is_called(bench, tree, suffix, command):
+    data = by(tree, command)
+    assert TREE == bench.does(Unpack(), data, f"a.{suffix}")
+    assert {one.member for one in bench.outputs} == {True}
+    assert {one.modified for one in bench.outputs} == {MODIFIED * 1_000_000}
+    assert TREE.keys() == {name.replace("holiday.jpg/", "a/") for name in bench.does(Unpack(), data, "holiday.jpg")}
+
+
+def test_a_cab_is_opened(bench, tree):
+    assert {"in/a/d/a.csv": b"1,2\n"} == bench.does(Unpack(), by(tree, "gcab -c out d/a.csv"), "in/a.cab")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "command"),
+    [
+        ("gz", "gzip -c d/in/b.txt > out"),
+        ("bz2", "bzip2 -c d/in/b.txt > out"),
+        ("xz", "xz -c d/in/b.txt > out"),
+        ("zst", "zstd -qc d/in/b.txt > out"),
+    ],
+)
+def test_a_single_file_loses_its_suffix_and_streams_put_together_are_one(bench, tree, suffix, command):
+    data = by(tree, command)
+    assert {"x/b.csv": TEXT} == bench.does(Unpack(), data, f"x/b.csv.{suffix}")
+    assert {"b": TEXT} == bench.does(Unpack(), data, "b")
+    assert {"b": TEXT * 2} == bench.does(Unpack(), data * 2, "b")
+    assert {"b": TEXT, f"b.{suffix}": data} == bench.does(Unpack(container="keep"), data, f"b.{suffix}")
+
+
+def test_an_encrypted_zip_wants_its_password(bench, tree, monkeypatch):
+    data = by(tree, "zip -r -P open-sesame out.zip d")
+    monkeypatch.setenv("RIGHT", "open-sesame")
+    monkeypatch.setenv("WRONG", "open-barley")
+    with pytest.raises(Rejected, match=r"a\.zip is encrypted: no password is set"):
+        bench.does(Unpack(), data, "a.zip")
+    with pytest.raises(Rejected, match=r"a\.zip is encrypted: the password is wrong"):
+        bench.does(Unpack(password=Secret(env="WRONG")), data, "a.zip")
+    assert TREE == bench.does(Unpack(password=Secret(env="RIGHT")), data, "a.zip")
+
+
+@pytest.mark.parametrize(
+    "command", ["7z a -tzip -mem=AES256 -psecret out.zip d", "7z a -psecret out.7z d", "7z a -psecret -mhe=on out.7z d"]
+)
+def test_other_encryption_is_refused_with_its_reason(bench, tree, command):
+    with pytest.raises(Rejected, match="is encrypted"):
+        bench.does(Unpack(), by(tree, command))
+
+
+def test_a_split_archive_is_refused(bench, tree):
+    for part in (
+        by(tree, "head -c 300000 /dev/urandom > noise; zip -s 64k out.zip noise; rm out.z*[0-9]"),
+        by(tree, "7z a -v64k out.7z noise; rm out.7z.00[2-9]"),
+    ):
+        with pytest.raises(Rejected):
+            bench.does(Unpack(), part)
+
+
+def test_links_are_refused_in_what_libarchive_opens(bench, tree):
+    for command in ("bsdtar -cf out --format 7zip l", "bsdtar -cf out --format iso9660 l"):
+        with pytest.raises(Rejected, match="a symbolic link"):
+            bench.does(Unpack(), by(tree, f"bsdtar --version; mkdir -p l; ln -sf /etc/passwd l/x; {command}"))
+
+
+def test_archives_in_archives_are_opened(bench):
+    inner = gzip.compress(tarred(("x.csv", b"1")))
+    data = zipped(("day/b.tar.gz", inner), ("c.csv.gz", gzip.compress(b"2")), ("plain", b"3"))
+    assert {"a/day/b/x.csv": b"1", "a/c.csv": b"2", "a/plain": b"3"} == bench.does(Unpack(), data, "a.zip")
+    kept = bench.does(Unpack(container="keep"), data, "a.zip")
+    assert {"a.zip", "a/day/b.tar.gz", "a/day/b/x.csv", "a/c.csv.gz", "a/c.csv", "a/plain"} == kept.keys()
+    assert [False, True] == [one.member for one in bench.outputs][:2]
+    within = gzip.compress(zipped(("x", b"4")))
+    assert {"in/b/x": b"4"} == bench.does(Unpack(), within, "in/b.zip.gz")
+    assert {"b/x": b"4"} == bench.does(Unpack(), within, "b.gz")
+    assert {"b.zip.gz", "b.zip", "b/x"} == bench.does(Unpack(container="keep"), within, "b.zip.gz").keys()
+
+
+def test_hundreds_of_archives_in_one_take_one_child(bench):
+    data = zipped(*((f"{one}.csv.gz", gzip.compress(b"%d" % one)) for one in range(300)))
+    began = time.monotonic()
+    assert {f"a/{one}.csv": b"%d" % one for one in range(300)} == bench.does(Unpack(), data, "a.zip")
+    assert time.monotonic() - began < 3
+
+
+def test_an_archive_without_a_suffix_can_be_kept_beside_its_members(bench):
+    assert {"data", "data.d/x"} == bench.does(Unpack(container="keep"), zipped(("x", b"1")), "data").keys()
+
+
+def test_what_is_no_archive_goes_on_or_is_refused(bench):
+    for data in (b"1,2\n", b"", b"PK", b"BZh9 is how this text begins", bytes(2000)):
+        assert {"a.zip": data} == bench.does(Unpack(), data, "a.zip")
+        assert [None] == [one.path for one in bench.outputs]
+        with pytest.raises(Rejected, match=r"a\.zip is no archive"):
+            bench.does(Unpack(others="refuse"), data, "a.zip")
+
+
+def test_unsafe_names_are_made_safe_where_the_route_says_so(bench):
+    data = zipped(("../x", b"1"), ("/x", b"2"), ("x", b"3"), ("X", b"4"), ("C:\\x", b"5"), ("NUL", b"6"), ("x/y", b"7"))
+    expected = {"a/_/x": b"1", "a/x": b"2", "a/x~1": b"3", "a/X~2": b"4", "a/C_/x": b"5", "a/_NUL": b"6", "a/x~3/y": b"7"}
+    found = bench.does(Unpack(unsafe="rename"), data, "a.zip")
+    assert expected.keys() == found.keys()
+    assert expected == found
+    with pytest.raises(Rejected, match="a symbolic link"):
+        bench.does(Unpack(unsafe="rename"), tarred((of_kind(tarfile.SYMTYPE), b"")))
+
+
+def test_names_that_are_not_utf8_stay_as_they_are(bench):
+    info = zipfile.ZipInfo("caf_.csv")
+    data = zipped((info, b"1")).replace(b"caf_", b"caf\x82")
+    assert {"a/caf%82.csv": b"1"} == bench.does(Unpack(), data, "a.zip")
+    assert b"a/caf\x82.csv" == bench.outputs[0].name.raw
+    assert {"a/%A4%A2": b"1"} == bench.does(Unpack(), tarred(("\udca4\udca2", b"1"), form=tarfile.GNU_FORMAT), "a.tar")
+
+
+def test_times_that_no_calendar_holds_are_dropped_and_so_are_modes(bench):
+    infos = [of_kind(tarfile.REGTYPE, str(one), mtime=one, mode=0o6777) for one in (-5, 2**40, 1_700_000_000)]
+    bench.does(Unpack(), tarred(*((info, b"") for info in infos), form=tarfile.GNU_FORMAT))
+    assert [None, None, 1_700_000_000_000_000] == [one.modified for one in bench.outputs]
+    assert {0o600, 0o644} >= {one.path.stat().st_mode & 0o7777 for one in bench.outputs}
+
+
+def test_no_room_stays_no_room_and_ends_the_child(bench, monkeypatch):
+    def write(self, data):
+        raise Full("no room")
+
+    monkeypatch.setattr("tests.steps.bench.BenchSink.write", write)
+    with pytest.raises(Full):
+        bench.does(Unpack(), zipped(("a", b"1")))
+
+
+def test_a_child_that_cannot_be_started_says_nothing_of_the_file(bench, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(Busy, match="could not be opened"):
+        bench.does(Unpack(), zipped(("a", b"1")))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "takes too much time or memory"),
+        ("import os; os.kill(os.getpid(), 11)", r"breaks what opens it \(signal 11\)"),
+        ("print('nonsense, and more of it')", "talk nonsense"),
+        ("raise SystemExit(1)", "cannot be opened"),
+        ("import os; os.write(1, b'E\\0\\0\\0\\0')", "talk nonsense"),
+    ],
+)
+def test_a_child_that_dies_or_talks_nonsense_condemns_the_file(bench, tmp_path, monkeypatch, script, reason):
+    (tmp_path / "start.py").write_text(script)
+    monkeypatch.setattr("transload.steps.archives.reader._START", tmp_path / "start.py")
+    with pytest.raises(Rejected, match=reason):
+        bench.does(Unpack(), zipped(("a", b"1")))
+
+
+def test_a_library_that_is_missing_is_named_with_its_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "libarchive", None)
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    with pytest.raises(ConfigError, match="pip install libarchive-c"):
+        others.load()
+    with pytest.raises(ConfigError, match=r"pip install backports\.zstd"):
+        streams.Stream("zst", io.BytesIO(), 1, None)
+
+
+def test_the_child_imports_little_and_is_bound(tmp_path):
+    start = Path(streams.__file__).with_name("start.py")
+    code = f"import sys, runpy\ntry: runpy.run_path({str(start)!r}, run_name='__main__')\nexcept OSError: print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    assert "transload.steps.archives.zips" in loaded
+    assert not {"pydantic", "transload.config", "transload.model", "transload.steps.base"} & set(loaded)

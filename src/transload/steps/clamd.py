@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from transload.errors import Busy, Changed, Unreachable
 from transload.units import show_duration
 
-BLOCK = 65_536
+BLOCK = 262_144
+LONGEST = 65_536
 _TO_CONNECT = 10.0
 _REPLY = re.compile(r"(?:stream|fd\[\d+\]): (?:(?P<clean>OK)|(?P<found>\S.*?)(?:\([0-9a-f]{32,64}:\d+\))? FOUND)")
 
@@ -154,8 +155,8 @@ class Clamd:
         """FILDES; None when it cannot read the descriptor (a policy of its system may forbid it)."""
         _same(file, size)
         with self._line(beat) as line:
-            line.send(b"zFILDES\0")
-            line.wait(lambda: socket.send_fds(line.socket, [b"\0"], [file.fileno()]))
+            # One byte goes with the descriptor; in one piece with the command, clamd wakes up once.
+            line.wait(lambda: socket.send_fds(line.socket, [b"zFILDES\0\0"], [file.fileno()]))
             reply = self._reply(line)
         _same(file, size)
         if reply.endswith(" ERROR") or reply == "UNKNOWN COMMAND":
@@ -165,15 +166,16 @@ class Clamd:
     def _send(self, file: BinaryIO, beat: Callable[[], None]) -> Answer:
         """INSTREAM. Past StreamMaxLength it hangs up while we write: its reply says so, and is still there to be read."""
         file.seek(0)
-        digest, whole = hashlib.sha256(), False
+        digest, whole, command = hashlib.sha256(), False, b"zINSTREAM\0"
         with self._line(beat) as line:
             try:
-                line.send(b"zINSTREAM\0")
-                while piece := file.read(BLOCK):
+                while not whole:
+                    piece = file.read(BLOCK)
                     digest.update(piece)
-                    line.send(len(piece).to_bytes(4, "big") + piece)
-                line.send(bytes(4))
-                whole = True
+                    last = len(piece) < BLOCK
+                    # A small file goes in one piece with all that belongs to it, so that clamd wakes up once.
+                    line.send(command + _chunk(piece) + (_chunk(b"") if last and piece else b""))
+                    command, whole = b"", last
             except (BrokenPipeError, ConnectionResetError):
                 pass
             reply = self._reply(line)
@@ -206,9 +208,14 @@ class Clamd:
                 said = f" after {_shown(told.decode('utf-8', 'replace'))}" if told else ""
                 raise Unreachable(f"{self._name} hung up before its reply was whole{said}")
             told += piece
-            if len(told) > BLOCK:
+            if len(told) > LONGEST:
                 raise Busy(f"{self._name} answers without end")
         return told[:-1].decode("utf-8", "replace")
+
+
+def _chunk(piece: bytes) -> bytes:
+    """A piece as INSTREAM wants it; the empty one is the end."""
+    return len(piece).to_bytes(4, "big") + piece
 
 
 def _same(file: BinaryIO, size: int) -> None:

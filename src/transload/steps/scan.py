@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import mmap
 import tarfile
 import tempfile
 import time
@@ -29,7 +28,7 @@ _OLD = 7 * 86_400
 # The harmless test virus, in pieces, so that no scanner takes this file for it.
 _EICAR = b"".join((b"X5O!P%@AP[4", b"\\PZX54(P^)7CC)7}$", b"EICAR-STANDARD-", b"ANTIVIRUS-TEST", b"-FILE!$H+H*"))
 # An entry of a zip's directory, and the methods that it may name (others are the same four bytes by chance).
-_ENTRY = b"PK\1\2"
+_ENTRY, _TOLD = b"PK\1\2", 28
 _METHODS = {method.to_bytes(2, "little") for method in (0, 6, 8, 9, 12, 14, 93, 95, 98, 99)}
 _DEEPER_THAN_ANY_LIMIT = 120
 
@@ -41,9 +40,10 @@ class Scan(Step):
     scanner is away or slow, a limit is passed, it is encrypted) is kept and tried again: no answer never counts as clean.
     Bytes that were found clean are not scanned again until clamd has new signatures. `transload test` says which settings of
     the scanner are unsafe; clamd wants `AlertExceedsMax yes` and `AlertEncrypted yes`, or it calls clean what it did not look into.
+    Of an archive's members clamd may look at the first MaxFileSize bytes alone: `unpack` before the scan has each scanned whole.
     """
 
-    kind: Literal["scan"]
+    kind: Literal["scan"] = "scan"
     clamd: str | None = Field(None, description='Where clamd answers: "unix:/run/clamav/clamd.ctl", "host:3310" or "tcp://host:3310".')
     url: str | None = Field(None, description="Instead of clamd: the address to which a scanner's HTTP service wants files posted.")
     dialect: Dialect = Field(
@@ -125,7 +125,10 @@ class Scan(Step):
             raise Busy(f"not scanned to its end: {answer.signature}; raise that limit in clamd.conf")
         if answer.signature.startswith("Heuristics.Encrypted"):
             raise Busy(f"not scanned: it is encrypted ({answer.signature}); unpack it with its password before it is scanned")
-        return Verdict("scan", "infected", facts | {"signature": answer.signature}) if answer.signature else Verdict("scan", "clean", facts)
+        if not answer.signature:
+            return Verdict("scan", "clean", facts)
+        name = "".join(char if char.isprintable() else "?" for char in answer.signature[:200])
+        return Verdict("scan", "infected", facts | {"signature": name})
 
 
 def _largest_zipped(file: FileView) -> int:
@@ -133,17 +136,16 @@ def _largest_zipped(file: FileView) -> int:
 
     clamd cuts such a member to MaxFileSize and scans what is left, without a word even under `AlertExceedsMax yes` (1.4.6).
     """
-    largest = 0
+    largest, rest = 0, b""
     with file.open() as opened:
-        if not file.size:
-            return 0
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while piece := opened.read(2**20):
+            data = rest + piece
             at = data.find(_ENTRY)
-            while at >= 0:
-                method, size = data[at + 10 : at + 12], data[at + 24 : at + 28]
-                if method in _METHODS:
-                    largest = max(largest, int.from_bytes(size, "little"))
+            while 0 <= at <= len(data) - _TOLD:
+                if data[at + 10 : at + 12] in _METHODS:
+                    largest = max(largest, int.from_bytes(data[at + 24 : at + _TOLD], "little"))
                 at = data.find(_ENTRY, at + 4)
+            rest = data[1 - _TOLD :]
     return largest
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from transload.errors import Busy, ConfigError, Unreachable
-from transload.steps.clamd import BLOCK, Answer, Line, dial, telling
+from transload.steps.clamd import BLOCK, LONGEST, Answer, Line, dial, telling
 
 Dialect = Literal["body", "v1alpha", "v2"]
 _SENTENCE = re.compile(r"\bEverything ok\s*:\s*(true|false)\b")
@@ -85,13 +85,13 @@ class HttpScanner:
         response = HTTPResponse(line, method="POST")  # type: ignore[arg-type]
         try:
             response.begin()
-            body = response.read(BLOCK)
-            if response.length and len(body) < BLOCK:
+            body = response.read(LONGEST)
+            if response.length and len(body) < LONGEST:
                 raise Unreachable(f"the scanner at {self._name} hung up before its answer was whole")
         finally:
             response.close()
-        if len(body) == BLOCK:
-            raise Busy(f"the scanner at {self._name} answers {response.status} with more than {BLOCK} bytes")
+        if len(body) == LONGEST:
+            raise Busy(f"the scanner at {self._name} answers {response.status} with more than {LONGEST} bytes")
         return response.status, body.decode("utf-8", "replace")
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Annotated, BinaryIO, Literal, Protocol, cast
+from typing import Annotated, BinaryIO, ClassVar, Literal, Protocol, cast
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,8 @@ class _Packer(Protocol):
 
 class Compress(Step):
     """Compress the file; its name gets the suffix. The same bytes are always compressed to the same bytes."""
+
+    splits: ClassVar[bool] = True
 
     kind: Literal["compress"] = "compress"
     as_: Literal["gz", "zip", "zst"] = Field("gz", alias="as", description="What it becomes; zst wants the package zstandard.")

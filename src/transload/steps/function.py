@@ -25,6 +25,8 @@ _steps: dict[str, type[FunctionStep]] = {}
 class FunctionStep(Step):
     """A function of your own."""
 
+    splits: ClassVar[bool] = True
+
     function: ClassVar[Callable[[FileView, Scratch], Iterable[Output]]]
 
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
@@ -25,6 +25,8 @@ _Naming = Annotated[Template, PlainValidator(_template), PlainSerializer(str), _
 
 class Rename(Step):
     """Give the file another name, for the steps that follow and for its destinations."""
+
+    splits: ClassVar[bool] = True
 
     kind: Literal["rename"] = "rename"
     to: _Naming = Field(description="The new name, made of fields such as {folder}, {stem}, {suffix} and {source.modified:%Y%m%d}.")

@@ -97,7 +97,7 @@ def test_what_is_well_formed_goes_on_as_it_is(bench, as_, data):
         ("csv", b"a,b\n1,\x002\n", "line 2, column 3: it holds a NUL"),
         ("csv", b"a,b\r1,2\r", "line 1: a carriage return in the middle of it"),
         ("csv", "a,b\n1,2\n".encode("utf-16"), "line 1, column 4: it holds a NUL"),
-        ("csv", b'a,b\n1,"' + b"x\n" * 100_000, "line 2: a column of more than 131072 bytes, or a quote that is not closed"),
+        ("csv", b'a,b\n1,"' + b"x\n" * 140_000, "line 2: a column of more than 131072 bytes, or a quote that is not closed"),
     ],
 )
 def test_what_is_not_well_formed_is_refused_with_the_place(bench, as_, data, reason):

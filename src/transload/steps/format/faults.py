@@ -1,14 +1,12 @@
-"""Where a file is not what it should be, and its lines."""
+"""Where a file is not what it should be."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 from transload.errors import Rejected
 from transload.units import show_size
 
-_LINE = 8 * 1024 * 1024
+LONGEST = 8 * 1024 * 1024
+"""How long a line may be."""
 
 
 def failed(reason: str, line: int = 0, column: int = 0) -> Rejected:
@@ -17,13 +15,6 @@ def failed(reason: str, line: int = 0, column: int = 0) -> Rejected:
     return Rejected(f"failed to parse: {where}{reason}")
 
 
-def lines(file: BinaryIO, go_on: Callable[[], None]) -> Iterator[bytes]:
-    """The lines of a file, each with its end; `go_on` is called now and then."""
-    number = 0
-    while line := file.readline(_LINE + 1):
-        number += 1
-        if len(line) > _LINE:
-            raise failed(f"longer than {show_size(_LINE)}", number)
-        if not number % 10_000:
-            go_on()
-        yield line
+def too_long(line: int) -> Rejected:
+    """The error for a line that does not end."""
+    return failed(f"longer than {show_size(LONGEST)}", line)

@@ -52,11 +52,16 @@ class Xml:
         self._depth += 1
         if self._depth > self._most:
             raise self._refused(f"nested more than {self._most} deep")
-        # The parser keeps every name for good.
-        for name in (tag, *attributes[::2]):
+        if tag not in self._names:
+            self._new(tag)
+        for name in attributes[::2]:
             if name not in self._names:
-                self._names.add(name)
-                self._room -= len(name) + 100
+                self._new(name)
+
+    def _new(self, name: str) -> None:
+        """The parser keeps every name for good."""
+        self._names.add(name)
+        self._room -= len(name) + 100
         if self._room < 0:
             raise self._refused("too many different tags or attributes")
 

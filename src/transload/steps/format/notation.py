@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from transload.steps.format.faults import failed, lines
+from transload.steps.format.faults import LONGEST, failed, too_long
 
+_OFTEN = 10_000
 _NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
@@ -56,10 +57,11 @@ def _utf8(data: bytes, line: int) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Depth:
-    if len(dict(pairs)) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise _NotJsonError(f"the key {json.dumps(twice)[:100]} stands twice in one object")
-    return _Depth(1 + max((_depth(value) for _, value in pairs), default=0))
+    return _Depth(1 + max(map(_depth, values.values()), default=0))
 
 
 def _depth(value: Any) -> int:
@@ -86,6 +88,11 @@ def _where(text: str, line: int, *, number: bool) -> tuple[int, int]:
 def check_json_lines(file: BinaryIO, most: int, go_on: Callable[[], None]) -> int:
     """How many there are."""
     number = 0
-    for number, line in enumerate(lines(file, go_on), 1):
+    while line := file.readline(LONGEST + 1):
+        number += 1
+        if len(line) > LONGEST:
+            raise too_long(number)
+        if not number % _OFTEN:
+            go_on()
         check_json(line.rstrip(b"\r\n"), most, number)
     return number

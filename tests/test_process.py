@@ -142,3 +142,20 @@ def test_bytes_that_no_step_left_stay_nowhere(yard):
     it.hand.go()
     parts = it.folder / "data" / "spool" / "parts"
     assert [] == [path for path in parts.rglob("*") if path.is_file() and not path.name.endswith(".alive")]
+
+
+def test_what_is_quarantined_has_a_copy_of_its_own_and_may_be_released(yard):
+    it = yard(STEP)
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    row = _row(it, "a.csv")
+    copy = it.folder / "data" / "quarantine" / row.sha256[:2] / row.sha256
+    assert (b"bad", 0o400) == (copy.read_bytes(), copy.stat().st_mode & 0o777)
+    assert 0o700 == (it.folder / "data" / "quarantine").stat().st_mode & 0o777
+    it.hand.ledger.quarantine.release(row.id, "me", "I know it")
+    it.hand.work_off()
+    assert {"a.csv": b"bad"} == it.delivered
+    assert "released" in it.hand.events("a.csv")
+    it.put("b.csv", b"bad")
+    it.hand.go()
+    assert {"a.csv": "delivered", "b.csv": "quarantined"} == it.hand.states()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from transload.errors import Rejected
 from transload.ledger.processing import Found
 from transload.model import Name, Spooled
 from transload.steps import FileView, Output, Verdict
@@ -57,6 +58,7 @@ class Desk:
         self._folder: Path | None = None
         self._written: dict[str, Spooled] = {}
         self._found: list[Found] = []
+        self._released = work.ledger.quarantine.released(item.id)
         self._piece = self.first()
 
     def __enter__(self) -> Self:
@@ -75,13 +77,22 @@ class Desk:
         view = FileView(item.id, self._claim.route, entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version)
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
 
-    def does(self, step: Step, piece: Piece) -> Iterator[Piece]:
+    def does(self, step: Step, piece: Piece) -> list[Piece]:
         """What a step makes of a piece."""
         self._piece = piece
-        for output in step(piece.view, self):
-            yield self._made(piece, output)
-            self._piece = piece
+        made = []
+        try:
+            for output in step(piece.view, self):
+                made.append(self._made(piece, output))
+                self._piece = piece
+        except Rejected as error:
+            if not self._released:
+                raise
+            # Somebody has answered for it: the file goes on as it is.
+            self.note(Verdict("released", "goes on", {"in spite of": str(error)}))
+            made = [piece]
         self._tell()
+        return made
 
     def _made(self, piece: Piece, output: Output) -> Piece:
         member = piece.member or output.member

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transload import crash
@@ -56,6 +57,7 @@ class Processing:
     def _one(self, item: Item) -> None:
         work, route = self._work, self._route
         trouble: Trouble | None = None
+        bad = ""
         with Desk(work, self._claim, item) as desk:
             try:
                 self._add(self._through(desk, item), desk)
@@ -63,13 +65,26 @@ class Processing:
             except Lost:
                 raise
             except Rejected as error:
-                trouble = Trouble(item.id, str(error), state="quarantined")
+                bad = str(error)
             except Waiting as error:
                 trouble = self._waits(item, error)
             except TransloadError as error:
                 trouble = work.trouble(item.id, route, item.attempts, error)
-        if trouble is not None:
+        if bad:
+            self._keep_apart(item, bad)
+        elif trouble is not None:
             work.ledger.processing.troubled(self._claim.id, [trouble])
+
+    def _keep_apart(self, item: Item, reason: str) -> None:
+        """A copy of its own first, then the ledger."""
+        work = self._work
+        try:
+            work.vault.keep(item.sha256, Path(work.spool.path(item.sha256)))
+        except TransloadError as error:
+            work.ledger.processing.troubled(self._claim.id, [work.trouble(item.id, self._route, item.attempts, error)])
+            return
+        crash.point("kept apart")
+        work.ledger.quarantine.put(self._claim.id, item.id, work.node, reason)
 
     def _waits(self, item: Item, error: Waiting) -> Trouble:
         if now() >= error.until:

@@ -16,6 +16,7 @@ from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
 from transload.protocols import HOOK, STEPS
+from transload.quarantine import Vault
 from transload.remotes.base import RemoteSettings, SessionBase
 from transload.remotes.hook import HookRemote
 
@@ -103,6 +104,11 @@ class Workplace:
     def place(self, name: str) -> RemoteSettings | None:
         """The remote of that name, or what takes the place of one."""
         return self.config.remotes.get(name) or self.beside.get(name)
+
+    @property
+    def vault(self) -> Vault:
+        """Where the bytes of what is kept apart lie."""
+        return Vault(self.config.data / "quarantine")
 
     @property
     def connections(self) -> dict[str, int]:

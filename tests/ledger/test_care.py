@@ -90,7 +90,7 @@ def test_a_ledger_that_is_up_to_date_stays_as_it_is(url, ledger, acts):
 
 def test_an_older_ledger_is_refused_with_the_command_that_helps(url, ledger):
     stamp(url, "0000")
-    with pytest.raises(ConfigError, match="schema 0000, this program wants 0002: run `transload db upgrade`"):
+    with pytest.raises(ConfigError, match="schema 0000, this program wants 0003: run `transload db upgrade`"):
         Ledger(url)
     stamp(url, VERSION)
 
@@ -101,7 +101,7 @@ def test_a_newer_ledger_is_refused_and_never_brought_down(url, ledger):
         Ledger(url)
     with pytest.raises(ConfigError, match="no way down but a backup"):
         care.upgrade(url)
-    assert ["the schema is 9999, this program wants 0002"] == care.check(url)
+    assert ["the schema is 9999, this program wants 0003"] == care.check(url)
     stamp(url, VERSION)
 
 

@@ -15,6 +15,7 @@ from transload.ledger.owing import Owed
 from transload.ledger.people import People
 from transload.ledger.presence import Presence
 from transload.ledger.processing import Processing
+from transload.ledger.quarantine import Quarantine
 from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
@@ -40,6 +41,7 @@ __all__ = [
     "People",
     "Presence",
     "Processing",
+    "Quarantine",
     "Received",
     "Row",
     "Settling",
@@ -72,6 +74,7 @@ class Ledger:
         self.people = People(self.database)
         self.presence = Presence(self.database)
         self.processing = Processing(self.database)
+        self.quarantine = Quarantine(self.database)
         self.uploads = Uploads(self.database)
         self.view = View(self.database)
 

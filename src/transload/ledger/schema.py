@@ -305,3 +305,19 @@ verdicts = Table(
     Index("verdicts_of", "sha256", "what", "id"),
 )
 """What steps found out about bytes: appended, never edited; `arrival` is the one for which it was asked."""
+
+quarantine = Table(
+    "quarantine",
+    tables,
+    Column("arrival", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("node", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("who", String),
+    Column("why", Text),
+    Column("decided", BigInteger),
+)
+"""What is kept apart, with a copy of its bytes on `node`: held, released (it goes on, its verdict stays) or discarded; who said so, and why."""

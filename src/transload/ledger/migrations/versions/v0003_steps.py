@@ -35,3 +35,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("verdicts_of", "verdicts", ["sha256", "what", "id"], unique=False)
+    op.create_table(
+        "quarantine",
+        sa.Column("arrival", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("decided", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("arrival"),
+    )

@@ -1,0 +1,147 @@
+"""The commands about what is kept apart: quarantine ls, show, release, discard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transload.cli.base import (
+    UNWELL,
+    WELL,
+    ConfigOption,
+    JsonOption,
+    app,
+    clock,
+    load,
+    moment,
+    reading,
+    say,
+    show_json,
+    table,
+    who,
+    writing,
+)
+from transload.errors import ConfigError, Missing
+from transload.units import show_size
+
+if TYPE_CHECKING:
+    from transload.ledger.quarantine import Apart
+
+quarantine = typer.Typer(
+    help="See what is kept apart, and decide what becomes of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(quarantine, name="quarantine")
+Number = Annotated[int, typer.Argument(metavar="ID", help="The arrival's number, as `transload quarantine ls` shows it.")]
+Why = Annotated[str, typer.Option("--why", metavar="REASON", help="The reason, for those who come later.")]
+
+
+@quarantine.command()
+def ls(
+    config: ConfigOption = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was released or discarded.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100,
+    as_json: JsonOption = False,
+) -> int:
+    """List what is kept apart, the newest first."""
+    with reading(load(config, secrets=False)) as ledger:
+        found = ledger.quarantine.list(None if everything else "held", limit) if ledger else ()
+    if as_json:
+        show_json([_document(one) for one in found])
+    elif found:
+        rows = [(str(one.arrival), one.state, clock(one.at), one.route, show_size(one.size), one.text, one.reason) for one in found]
+        table(("ID", "STATE", "SINCE", "ROUTE", "SIZE", "PATH", "REASON"), rows, right=(0, 4))
+    else:
+        say("nothing is kept apart")
+    return WELL
+
+
+@quarantine.command()
+def show(number: Number, config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
+    """Tell all that is known of one of them: where it came from, its hash, why it is here, who decided what."""
+    loaded = load(config, secrets=False)
+    with reading(loaded) as ledger:
+        if ledger is None:
+            raise ConfigError(f"arrival {number} is not in quarantine: there is no ledger yet")
+        one = _found(ledger.quarantine.get, number)
+        row = ledger.view.arrival(number)
+    if as_json:
+        show_json(_document(one))
+        return WELL
+    say(f"{one.text}, version {one.version}, arrival {number} of {one.route}" + (f", from {row.source}" if row else ""))
+    say(f"  kept apart since {clock(one.at)}: {one.reason}")
+    say(f"  {show_size(one.size)}, sha256 {one.sha256}")
+    say(f"  its bytes: {loaded.data / 'quarantine' / one.sha256[:2] / one.sha256} on {one.node}")
+    if one.decided is not None:
+        say(f"  {one.state} on {clock(one.decided)} by {one.who}: {one.why}")
+    return WELL
+
+
+@quarantine.command()
+def release(number: Number, why: Why, config: ConfigOption = None) -> int:
+    """Let one go on, on your word.
+
+    It goes through the steps that it was received under; what they have against it is written down, and does not stop it. That
+    holds for this arrival alone: the same bytes that come again are judged as before.
+    """
+    from transload.app import Transload
+
+    loaded = load(config, secrets=False)
+    reason = _said(why, "release")
+    with writing(loaded) as ledger:
+        one = _found(ledger.quarantine.get, number)
+        with Transload(loaded) as transload:
+            if one.state == "held":
+                transload.vault.back(one.sha256, transload.spool)
+        try:
+            ledger.quarantine.release(number, who(), reason)
+        except Missing as error:
+            say(str(error))
+            return UNWELL
+    say(f"{number}: released, it goes on at the next run: {one.text}")
+    return WELL
+
+
+@quarantine.command()
+def discard(number: Number, why: Why, config: ConfigOption = None) -> int:
+    """Give one up for good.
+
+    The file is skipped; its bytes are removed, unless another file with the same bytes is kept apart too. The ledger keeps its story.
+    """
+    from transload.app import Transload
+
+    loaded = load(config, secrets=False)
+    reason = _said(why, "discard")
+    with writing(loaded) as ledger:
+        one = _found(ledger.quarantine.get, number)
+        try:
+            ledger.quarantine.discard(number, who(), reason)
+        except Missing as error:
+            say(str(error))
+            return UNWELL
+        if not ledger.quarantine.wanted([one.sha256]):
+            with Transload(loaded) as transload:
+                transload.vault.remove(one.sha256)
+    say(f"{number}: discarded: {one.text}")
+    return WELL
+
+
+def _said(why: str, command: str) -> str:
+    if not why.strip():
+        raise ConfigError(f"quarantine {command}: --why wants a reason")
+    return why.strip()
+
+
+def _found(get: Any, number: int) -> Apart:
+    try:
+        one: Apart = get(number)
+    except Missing as error:
+        raise ConfigError(f"{error}; transload quarantine ls shows what is") from error
+    return one
+
+
+def _document(one: Apart) -> dict[str, Any]:
+    return one._asdict() | {"path": one.text, "at": moment(one.at), "decided": moment(one.decided) if one.decided else None}

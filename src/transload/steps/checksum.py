@@ -62,7 +62,7 @@ class Checksum(Step):
             return
         said = list(self._said(file, work))
         if not said and self.required:
-            raise self._waiting(file, work, "its checksum has not come")
+            raise self._waiting(file, work)
         self._compare(file, said, work)
         if not said:
             work.note(Verdict("checksum", "none"))
@@ -99,9 +99,10 @@ class Checksum(Step):
                 message = f"its {one.kind} is {_shown(ours)}, but {spell(by.base)} says {_shown(one.digest)}"
                 raise self._waiting(file, work, message, by.raw) if _may_be_old(file, one) else Rejected(message)
 
-    def _waiting(self, file: FileView, work: Scratch, message: str, name: bytes | None = None) -> Waiting:
+    def _waiting(self, file: FileView, work: Scratch, message: str = "", name: bytes | None = None) -> Waiting:
         """The same moment however often it is asked: what was noted of this arrival is the memory."""
         name = name or file.name.raw + SUFFIXES[self.kinds[0]]
+        message = message or f"waits for its checksum, {spell(name.rpartition(b'/')[2])} or another"
         what = f"checksum-{file.id}"
         before = work.known(what, file.sha256)
         if before is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,40 @@ def test_an_archive_of_any_kind_is_opened_whatever_it_is_called(bench, tree, suf
     assert TREE.keys() == {name.replace("holiday.jpg/", "a/") for name in bench.does(Unpack(), data, "holiday.jpg")}
 
 
+def _rar(name, data):
+    """A RAR 4 with one stored file: nothing that is free writes them."""
+    fields = struct.pack(
+        "<BHHIIBIIBBHI", 0x74, 0x8000, 32 + len(name), len(data), len(data), 3, zlib.crc32(data), 0x51C96000, 29, 0x30, len(name), 0o100644
+    )
+    heads = (struct.pack("<BHHHI", 0x73, 0, 13, 0, 0), fields + name)
+    main, file = (struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head for head in heads)
+    return b"Rar!\x1a\7\0" + main + file + data + b"\xc4\x3d\x7b\0\x40\7\0"
+
+
+def _rar5(name, data):
+    """A RAR 5 with one stored file."""
+    file = bytes([2, 2, len(data), 4, len(data), 0xA4, 0x83, 2]) + struct.pack("<I", zlib.crc32(data)) + bytes([0, 1, len(name)]) + name
+    main, file, end = (bytes([len(head)]) + head for head in (b"\1\0\0", file, b"\5\0\0"))
+    told = [struct.pack("<I", zlib.crc32(head)) + head for head in (main, file, end)]
+    return b"Rar!\x1a\7\1\0" + told[0] + told[1] + data + told[2]
+
+
+@pytest.mark.parametrize("make", [_rar, _rar5])
+def test_a_rar_is_opened(bench, make):
+    assert {"a/in/x.csv": b"1,2\n"} == bench.does(Unpack(), make(b"in/x.csv", b"1,2\n"), "a.rar")
+    with pytest.raises(Rejected, match=r'a path with "\.\."'):
+        bench.does(Unpack(), make(b"../x.csv", b"1,2\n"), "a.rar")
+    with pytest.raises(Rejected, match="cut off"):
+        bench.does(Unpack(), make(b"x", b"1") + b"junk")
+    with pytest.raises(Rejected, match=r"a\.rar holds a file with a wrong checksum: in/x\.csv"):
+        bench.does(Unpack(), make(b"in/x.csv", b"1,2\n").replace(b"1,2", b"1,3"), "a.rar")
+
+
+def test_the_least_memory_is_enough_for_what_is_small(bench, tree):
+    for command in ("zip -r out.zip d", "tar -cJf out d", "tar --zstd -cf out d", "7z a out.7z d"):
+        assert TREE == bench.does(Unpack(memory="64MB"), by(tree, command), "a.zip")
+
+
 def test_a_cab_is_opened(bench, tree):
     assert {"in/a/d/a.csv": b"1,2\n"} == bench.does(Unpack(), by(tree, "gcab -c out d/a.csv"), "in/a.cab")
 
@@ -127,6 +163,15 @@ def test_a_split_archive_is_refused(bench, tree):
     ):
         with pytest.raises(Rejected):
             bench.does(Unpack(), part)
+
+
+@pytest.mark.parametrize("command", ["7z a -mx0 out.7z needle", "gcab -cn out needle", "7z a -mx0 -tzip out.zip needle"])
+def test_a_wrong_checksum_is_seen_in_every_format(bench, tree, command):
+    (tree / "needle").write_bytes(b"NEEDLE 1234567890")
+    data = by(tree, command)
+    assert {"a/needle": b"NEEDLE 1234567890"} == bench.does(Unpack(), data, "a.zip")
+    with pytest.raises(Rejected, match="CRC|[Cc]hecksum"):
+        bench.does(Unpack(), data.replace(b"NEEDLE", b"NEEDLF"))
 
 
 def test_links_are_refused_in_what_libarchive_opens(bench, tree):
@@ -205,20 +250,23 @@ def test_a_child_that_cannot_be_started_says_nothing_of_the_file(bench, monkeypa
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(Busy, match="could not be opened"):
         bench.does(Unpack(), zipped(("a", b"1")))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Busy, match="what opens it does not start"):
+        bench.does(Unpack(), zipped(("a", b"1")))
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "takes too much time or memory"),
-        ("import os; os.kill(os.getpid(), 11)", r"breaks what opens it \(signal 11\)"),
+        ("os.kill(os.getpid(), 9)", "takes too much time or memory"),
+        ("os.kill(os.getpid(), 11)", r"breaks what opens it \(signal 11\)"),
         ("print('nonsense, and more of it')", "talk nonsense"),
         ("raise SystemExit(1)", "cannot be opened"),
-        ("import os; os.write(1, b'E\\0\\0\\0\\0')", "talk nonsense"),
+        ("os.write(1, b'E\\0\\0\\0\\0')", "talk nonsense"),
     ],
 )
 def test_a_child_that_dies_or_talks_nonsense_condemns_the_file(bench, tmp_path, monkeypatch, script, reason):
-    (tmp_path / "start.py").write_text(script)
+    (tmp_path / "start.py").write_text(r"import os; os.write(1, b'B\0\0\0\0'); " + script)
     monkeypatch.setattr("transload.steps.archives.reader._START", tmp_path / "start.py")
     with pytest.raises(Rejected, match=reason):
         bench.does(Unpack(), zipped(("a", b"1")))

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from transload.errors import ConfigError, Rejected
 from transload.steps.archives import others, streams, tars, zips
 from transload.steps.archives.limits import Meter
-from transload.steps.archives.wire import DONE, FAILED, NEEDS, REJECTED, Telling
+from transload.steps.archives.wire import DONE, FAILED, NEEDS, READY, REJECTED, Telling
 
 _NO_NEW_PRIVILEGES = 38
 _FILES = 32
@@ -32,6 +32,8 @@ def main() -> None:
                 _bind(order)
                 bound = True
             told = Telling(out)
+            told.say(READY)
+            out.flush()
             with os.fdopen(files[0], "rb", buffering=1 << 18) as archive:
                 told.say(*outcome(order, archive, told))
             out.flush()
@@ -47,7 +49,9 @@ def _bind(order: dict[str, Any]) -> None:
         (resource.RLIMIT_NOFILE, _FILES),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(what, (limit, limit))
+        _, most = resource.getrlimit(what)
+        least = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(what, (least, least))
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 

@@ -85,6 +85,9 @@ def _safe(part: bytes) -> bytes:
 
 def _folded(part: bytes) -> str:
     """What a part is to a file system that knows no case, composes accents and drops dots and spaces at the end."""
+    if part.isascii():
+        text = part.decode().lower()
+        return text.rstrip(". ") or text
     text = part.decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).rstrip(". ") or text
 

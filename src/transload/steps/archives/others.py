@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import zlib
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, BinaryIO
 
 from transload.errors import ConfigError, Rejected
 from transload.steps.archives.limits import Meter
+from transload.steps.archives.rars import checksums
 from transload.steps.archives.wire import BLOCK, Telling
 
 _FORMATS = {"7z": "7zip", "rar": "rar", "rar5": "rar5", "iso": "iso9660", "cab": "cab"}
@@ -27,10 +31,12 @@ def load() -> Any:
 def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
     """Tell the members; what libarchive finds fault with is refused."""
     libarchive = load()
+    sums = iter(list(checksums(kind, file)) if kind in ("rar", "rar5") else [])
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
         with libarchive.fd_reader(file.fileno(), format_name=_FORMATS[kind], filter_name="none", block_size=BLOCK) as archive:
             for entry in archive:
-                _entry(libarchive.ffi, entry, meter, told)
+                _entry(libarchive.ffi, entry, meter, sums, told)
     except libarchive.ArchiveError as error:
         said = str(error.msg or error)
         if any(word in said.lower() for word in _LOCKED):
@@ -40,7 +46,7 @@ def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
         raise Rejected(f"cannot be read: {said}") from error
 
 
-def _entry(ffi: Any, entry: Any, meter: Meter, told: Telling) -> None:
+def _entry(ffi: Any, entry: Any, meter: Meter, sums: Iterator[int | None], told: Telling) -> None:
     raw = ffi.entry_pathname(entry._entry_p)  # noqa: SLF001 - the bytes, where `pathname` is a guess at text
     name = raw if raw is not None else (entry.pathname or "").encode("utf-8", "surrogateescape")
     text = name[:200].decode("utf-8", "surrogateescape")
@@ -50,14 +56,28 @@ def _entry(ffi: Any, entry: Any, meter: Meter, told: Telling) -> None:
         return told.folder(name)
     if not entry.isreg:
         raise Rejected(f"holds a device or something of an unknown kind: {text}")
-    size, count = entry.size, 0
+    size, count, crc, right = entry.size, 0, 0, next(sums, None)
     meter.promised(size or 0)
     told.member(name, entry.mtime)
-    for block in entry.get_blocks(BLOCK):
+    for block in _blocks(ffi, entry):
         count += len(block)
+        crc = zlib.crc32(block, crc)
         if size is not None and count > size:
             raise Rejected(f"holds a file that is longer than it says: {text}")
         told.data(block)
     if size is not None and count != size:
         raise Rejected(f"holds a file that is shorter than it says: {text}")
+    if right not in (None, crc):
+        raise Rejected(f"holds a file with a wrong checksum: {text}")
     return told.end()
+
+
+def _blocks(ffi: Any, entry: Any) -> Iterator[bytes]:
+    """The member's bytes. `get_blocks` of libarchive-c 5.3 takes the code of a warning, such as a wrong checksum's, for a length."""
+    buffer = ctypes.create_string_buffer(BLOCK)
+    archive = entry._archive_p  # noqa: SLF001 - see above
+    while count := ffi.read_data(archive, buffer, BLOCK):
+        if count < 0:
+            said = ffi.error_string(archive) or b"damaged data"
+            raise Rejected(f"cannot be read: {said.decode('utf-8', 'replace')}")
+        yield buffer.raw[:count]

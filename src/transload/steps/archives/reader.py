@@ -22,7 +22,7 @@ from transload.steps.archives.limits import Meter
 from transload.steps.archives.wire import DONE, FAILED, HEAD, LARGEST, NEEDS, REJECTED
 
 _START = Path(__file__).with_name("start.py")
-_WHY = {
+_WHY: dict[int, str] = {
     signal.SIGXCPU: "takes too long to open",
     signal.SIGKILL: "takes too much time or memory to open",
 }
@@ -81,10 +81,13 @@ class Reader:
         """What the child tells of the archive at `path`, to its end.
 
         Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Busy when the bytes
-        could not be read; ConfigError when a library is missing.
+        could not be read, or the child did not get ready to; ConfigError when a library is missing.
         """
         self._order(kind, path, meter)
-        for what, payload in self._heard():
+        heard = self._heard()
+        if next(heard, None) is None:
+            raise Busy("the archive could not be opened: what opens it does not start")
+        for what, payload in heard:
             if what == DONE:
                 return
             _raise(what, payload)

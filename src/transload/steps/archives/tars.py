@@ -74,14 +74,14 @@ def _member(file: Bytes, block: bytes, kind: bytes, size: int, more: _More, told
     name = _name(block) if more.path is None else more.path
     if kind in _REFUSED:
         raise Rejected(f"holds {_REFUSED[kind]}: {_text(name)}")
-    if kind not in b"\x00057V":
+    if kind not in (b"\0", b"0", b"5", b"7", b"V"):
         raise Rejected(f"holds something of an unknown kind: {_text(name)}")
     size = size if more.size is None else more.size
     if kind == b"5" or (kind == b"\0" and name.endswith(b"/")):
         if size:
             raise Rejected(f"holds a folder with bytes of its own: {_text(name)}")
         return told.folder(name)
-    if kind == b"V":
+    if kind == b"V" and not size:
         return None
     modified = _number(block[136:148], "time", signed=True) if more.modified is None else more.modified
     told.member(name, modified)

@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO
 
 FOLDER, MEMBER, ONLY, DATA, END = b"F", b"M", b"O", b"D", b"E"
-DONE, REJECTED, NEEDS, FAILED = b"Z", b"R", b"N", b"X"
+READY, DONE, REJECTED, NEEDS, FAILED = b"B", b"Z", b"R", b"N", b"X"
 HEAD = struct.Struct(">cI")
 BLOCK = 1 << 18
 LARGEST = BLOCK + 64

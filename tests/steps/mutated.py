@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
 import subprocess
 import tempfile
+import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -28,12 +30,32 @@ COMMANDS = {
     "iso": "bsdtar -cf out --format iso9660 d",
     "cab": "gcab -c out d/a.csv d/b.csv",
 }
-FORMATS = [one for one, command in COMMANDS.items() if shutil.which(command.split()[0])]
+FORMATS = [*(one for one, command in COMMANDS.items() if shutil.which(command.split()[0])), "rar", "rar5"]
+
+
+def rar4(name, data):
+    """A RAR 4 with one stored file: nothing that is free writes them."""
+    fields = struct.pack(
+        "<BHHIIBIIBBHI", 0x74, 0x8000, 32 + len(name), len(data), len(data), 3, zlib.crc32(data), 0x51C96000, 29, 0x30, len(name), 0o100644
+    )
+    heads = (struct.pack("<BHHHI", 0x73, 0, 13, 0, 0), fields + name)
+    main, file = (struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head for head in heads)
+    return b"Rar!\x1a\7\0" + main + file + data + b"\xc4\x3d\x7b\0\x40\7\0"
+
+
+def rar5(name, data):
+    """A RAR 5 with one stored file."""
+    file = bytes([2, 2, len(data), 4, len(data), 0xA4, 0x83, 2]) + struct.pack("<I", zlib.crc32(data)) + bytes([0, 1, len(name)]) + name
+    main, file, end = (bytes([len(head)]) + head for head in (b"\1\0\0", file, b"\5\0\0"))
+    told = [struct.pack("<I", zlib.crc32(head)) + head for head in (main, file, end)]
+    return b"Rar!\x1a\7\1\0" + told[0] + told[1] + data + told[2]
 
 
 @cache
 def made(kind: str) -> bytes:
     """A small archive by the tool that people use."""
+    if kind in ("rar", "rar5"):
+        return (rar4 if kind == "rar" else rar5)(b"in/a.csv", b"1,2\n" * 25)
     with tempfile.TemporaryDirectory() as folder:
         inner = Path(folder, "d")
         (inner / "in").mkdir(parents=True)

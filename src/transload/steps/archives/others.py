@@ -80,4 +80,4 @@ def _blocks(ffi: Any, entry: Any) -> Iterator[bytes]:
         if count < 0:
             said = ffi.error_string(archive) or b"damaged data"
             raise Rejected(f"cannot be read: {said.decode('utf-8', 'replace')}")
-        yield buffer.raw[:count]
+        yield ctypes.string_at(buffer, count)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from transload.protocols import Arrived
     from transload.remotes.hook import on_received
     from transload.servers.library import FTPServer, SFTPServer
+    from transload.steps import Step
+    from transload.steps.function import step
     from transload.summary import Summary
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Refused",
     "Rejected",
     "SFTPServer",
+    "Step",
     "Summary",
     "Transient",
     "Transload",
@@ -57,6 +60,7 @@ __all__ = [
     "Unreachable",
     "connect",
     "on_received",
+    "step",
 ]
 _HOMES = {
     "Arrived": "transload.protocols",
@@ -64,10 +68,12 @@ _HOMES = {
     "Config": "transload.config",
     "FTPServer": "transload.servers.library",
     "SFTPServer": "transload.servers.library",
+    "Step": "transload.steps",
     "Summary": "transload.summary",
     "Transload": "transload.app",
     "connect": "transload.client",
     "on_received": "transload.remotes.hook",
+    "step": "transload.steps.function",
 }
 
 

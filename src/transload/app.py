@@ -18,7 +18,6 @@ from transload.intake import Intake
 from transload.keeper import Keeper
 from transload.ledger import Ledger, now
 from transload.protocols import SERVER, Arrived
-from transload.quarantine import Vault
 from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
@@ -68,11 +67,6 @@ class Transload:
         if self._spool is None:
             self._spool = Spool(self.config.data / "spool", min_free=self.config.spool.min_free, keep=self.config.spool.keep)
         return self._spool
-
-    @property
-    def vault(self) -> Vault:
-        """Where the bytes of what is kept apart lie."""
-        return Vault(self.config.data / "quarantine")
 
     def on_received(self, route: str, *, timeout: float = 60.0) -> Callable[[F], F]:
         """Decorate the function that is told of each arrival of `route`, with an `Arrived`, at least once each.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from transload.errors import Rejected
 from transload.ledger.processing import Found
 from transload.model import Name, Spooled
+from transload.owed import groups_of
 from transload.steps import FileView, Output, Verdict
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class Desk:
         """The file as it arrived."""
         item, entry = self.item, self.item.entry
         path = Path(self._work.spool.path(item.sha256))
-        view = FileView(item.id, self._claim.route, entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version)
+        groups = groups_of(self._work.route(self._claim.route).source, entry.name, entry.path)
+        view = FileView(
+            item.id, self._claim.route, entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version, groups=groups
+        )
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
 
     def does(self, step: Step, piece: Piece) -> list[Piece]:

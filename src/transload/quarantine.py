@@ -39,7 +39,7 @@ class Vault:
             raise disk.told(error, place.name.encode()) from error
 
     def back(self, sha256: str, spool: Spool) -> None:
-        """Put these bytes into the spool again, if they are no longer there; Missing when they are not here, Rejected when they are others."""
+        """Put these bytes into the spool again, if need be; Missing when they are not here, Rejected when they are others."""
         place = self._place(sha256)
         if Path(spool.path(sha256)).exists():
             return

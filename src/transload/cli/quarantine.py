@@ -23,6 +23,7 @@ from transload.cli.base import (
     writing,
 )
 from transload.errors import ConfigError, Missing
+from transload.quarantine import Vault
 from transload.units import show_size
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def release(number: Number, why: Why, config: ConfigOption = None) -> int:
     reason = _said(why, "release")
     with writing(loaded) as ledger:
         one = _found(ledger.quarantine.get, number)
-        with Transload(loaded) as transload:
-            if one.state == "held":
-                transload.vault.back(one.sha256, transload.spool)
+        if one.state == "held":
+            with Transload(loaded) as transload:
+                Vault(loaded.data / "quarantine").back(one.sha256, transload.spool)
         try:
             ledger.quarantine.release(number, who(), reason)
         except Missing as error:
@@ -111,8 +112,6 @@ def discard(number: Number, why: Why, config: ConfigOption = None) -> int:
 
     The file is skipped; its bytes are removed, unless another file with the same bytes is kept apart too. The ledger keeps its story.
     """
-    from transload.app import Transload
-
     loaded = load(config, secrets=False)
     reason = _said(why, "discard")
     with writing(loaded) as ledger:
@@ -123,8 +122,7 @@ def discard(number: Number, why: Why, config: ConfigOption = None) -> int:
             say(str(error))
             return UNWELL
         if not ledger.quarantine.wanted([one.sha256]):
-            with Transload(loaded) as transload:
-                transload.vault.remove(one.sha256)
+            Vault(loaded.data / "quarantine").remove(one.sha256)
     say(f"{number}: discarded: {one.text}")
     return WELL
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from transload.errors import ConfigError
 from transload.remotes.base import RemoteSettings
 from transload.steps.base import Step
+from transload.steps.function import registered
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -24,15 +25,18 @@ class Kinds(Generic[T]):
     group: str
     base: type[T]
     ours: Mapping[str, str]
+    functions: Callable[[], Mapping[str, type[T]]] = dict
+    """Those that are functions of the user's modules, which are imported before."""
 
     def names(self) -> list[str]:
         """Every kind that there is."""
-        return sorted({*self.ours, *entry_points(group=self.group).names})
+        return sorted({*self.ours, *self.functions(), *entry_points(group=self.group).names})
 
     def find(self, name: str) -> type[T]:
         """The settings of a kind; LookupError when there is none, ConfigError when it cannot be had here."""
         try:
-            found = _placed(self.ours[name]) if name in self.ours else entry_points(group=self.group)[name].load()
+            found = _placed(self.ours[name]) if name in self.ours else self.functions().get(name)
+            found = entry_points(group=self.group)[name].load() if found is None else found
         except ImportError as error:
             raise ConfigError(f'the kind "{name}" cannot be loaded: {error}') from error
         if not (isinstance(found, type) and issubclass(found, self.base)):
@@ -67,6 +71,7 @@ STEPS = Kinds(
         "scan": "transload.steps.scan:Scan",
         "unpack": "transload.steps.unpack:Unpack",
     },
+    registered,
 )
 
 

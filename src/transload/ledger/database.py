@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from transload.errors import Busy, ConfigError, Full, LedgerAway
-from transload.ledger.schema import tables
+from transload.ledger.schema_of_steps import tables
 
 VERSION = "0003"
 _BUSY = 60.0

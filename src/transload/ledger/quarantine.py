@@ -74,7 +74,7 @@ class Quarantine:
     def released(self, arrival: int) -> bool:
         """Whether somebody has released this arrival."""
         with self._db.read() as connection:
-            return rows(connection, "select state from quarantine where arrival = ?", arrival).scalar() == "released"
+            return bool(rows(connection, "select state from quarantine where arrival = ?", arrival).scalar() == "released")
 
     def wanted(self, hashes: Sequence[str]) -> set[str]:
         """Those of `hashes` whose bytes somebody may still want."""

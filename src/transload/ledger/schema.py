@@ -23,14 +23,14 @@ from sqlalchemy import (
 )
 
 # SQLite counts rows only in a column of type INTEGER; PostgreSQL wants the wide one.
-_Id = BigInteger().with_variant(Integer, "sqlite")
+IDENTITY = BigInteger().with_variant(Integer, "sqlite")
 
 tables = MetaData()
 
 arrivals = Table(
     "arrivals",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("route", String, nullable=False),
     Column("source", String, nullable=False),
     Column("path", LargeBinary, nullable=False),
@@ -106,7 +106,7 @@ skipped for good; a settled (removed, moved) path is forgotten here, so that a n
 deliveries = Table(
     "deliveries",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("arrival", BigInteger, nullable=False),
     Column("target", String, nullable=False),
     Column("route", String, nullable=False),
@@ -158,7 +158,7 @@ never write one name."""
 events = Table(
     "events",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("arrival", BigInteger, nullable=False),
     Column("target", String),
     Column("at", BigInteger, nullable=False),
@@ -171,7 +171,7 @@ events = Table(
 claims = Table(
     "claims",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("kind", String, nullable=False),
     Column("route", String, nullable=False),
     Column("remote", String, nullable=False),
@@ -225,7 +225,7 @@ workers = Table(
 audit = Table(
     "audit",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("who", String, nullable=False),
     Column("what", String, nullable=False),
@@ -237,7 +237,7 @@ audit = Table(
 uploads = Table(
     "uploads",
     tables,
-    Column("id", _Id, primary_key=True),
+    Column("id", IDENTITY, primary_key=True),
     Column("user", String, nullable=False),
     Column("path", LargeBinary, nullable=False),
     Column("text", Text, nullable=False),
@@ -282,42 +282,3 @@ bans = Table(
     Column("reason", Text),
 )
 """Addresses from which wrong logins came: how many in a row, and until when they are refused."""
-
-recipes = Table(
-    "recipes",
-    tables,
-    Column("digest", String, primary_key=True),
-    Column("steps", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-)
-"""The steps of routes as they were when something was received under them: a list in JSON, secrets by reference only."""
-
-verdicts = Table(
-    "verdicts",
-    tables,
-    Column("id", _Id, primary_key=True),
-    Column("sha256", String, nullable=False),
-    Column("what", String, nullable=False),
-    Column("found", String, nullable=False),
-    Column("facts", Text, nullable=False),
-    Column("arrival", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Index("verdicts_of", "sha256", "what", "id"),
-)
-"""What steps found out about bytes: appended, never edited; `arrival` is the one for which it was asked."""
-
-quarantine = Table(
-    "quarantine",
-    tables,
-    Column("arrival", BigInteger, primary_key=True, autoincrement=False),
-    Column("sha256", String, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("node", String, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("state", String, nullable=False),
-    Column("who", String),
-    Column("why", Text),
-    Column("decided", BigInteger),
-)
-"""What is kept apart, with a copy of its bytes on `node`: held, released (it goes on, its verdict stays) or discarded; who said so, and why."""

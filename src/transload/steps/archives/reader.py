@@ -59,6 +59,7 @@ class Reader:
                 env={"LC_ALL": "C.UTF-8"},
                 start_new_session=True,
                 bufsize=0,
+                pipesize=_PIECE,
             )
         except OSError as error:
             ours.close()

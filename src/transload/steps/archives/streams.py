@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 from transload.errors import ConfigError, Rejected
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.magic import is_tar
-from transload.steps.archives.wire import BLOCK, Telling
+from transload.steps.archives.wire import BLOCK, PACKED, Telling
 
 KINDS = ("gz", "bz2", "xz", "zst")
 _MAGIC = {"gz": (b"\x1f\x8b",), "bz2": (b"BZh",), "xz": (b"\xfd7zXZ\0",), "zst": (b"\x28\xb5\x2f\xfd",)}
@@ -91,8 +91,18 @@ class Stream:
             self._buffer += more
         return self._buffer[:count]
 
+    def some(self) -> bytes:
+        """Whatever comes next; nothing at the end."""
+        piece, self._buffer = self._buffer or self._more(), b""
+        return piece
+
     def read(self, count: int = BLOCK) -> bytes:
         """At most `count` bytes; fewer only at the end."""
+        if not self._buffer:
+            more = self._more()
+            if len(more) == count:
+                return more
+            self._buffer = more
         while len(self._buffer) < count and (more := self._more()):
             self._buffer += more
         piece, self._buffer = self._buffer[:count], self._buffer[count:]
@@ -102,7 +112,7 @@ class Stream:
         while True:
             if self._inner.eof and not self._another():
                 return b""
-            given = self._file.read(BLOCK) if self._inner.needs_input else b""
+            given = self._file.read(PACKED) if self._inner.needs_input else b""
             if not given and self._inner.needs_input:
                 raise Rejected("is cut off")
             got = self._inner.decompress(given, BLOCK)
@@ -138,7 +148,7 @@ def unpack(kind: str, file: BinaryIO, meter: Meter, memory: int, told: Telling) 
         return unpack_tar(stream, told)
     meter.entry()
     told.only()
-    while block := stream.read():
+    while block := stream.some():
         told.data(block)
     return told.end()
 

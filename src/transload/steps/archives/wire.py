@@ -9,6 +9,7 @@ FOLDER, MEMBER, ONLY, DATA, END = b"F", b"M", b"O", b"D", b"E"
 READY, DONE, REJECTED, NEEDS, FAILED = b"B", b"Z", b"R", b"N", b"X"
 HEAD = struct.Struct(">cI")
 BLOCK = 1 << 18
+PACKED = 1 << 15  # what is put in at once: zlib copies what it has not used yet for every block that comes out
 LARGEST = BLOCK + 64
 _MOMENT = struct.Struct(">q")
 _LAST = 4_354_819_199  # the end of 2107, which is as far as a zip can tell
@@ -45,7 +46,8 @@ class Telling:
     def say(self, what: bytes, more: bytes = b"") -> None:
         """One frame; where its bytes would be too many they are cut, and the parent finds the name too long."""
         more = more[:LARGEST]
-        self._out.write(HEAD.pack(what, len(more)) + more)
+        self._out.write(HEAD.pack(what, len(more)))
+        self._out.write(more)
 
 
 def named(payload: bytes) -> tuple[bytes, int | None]:

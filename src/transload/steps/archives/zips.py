@@ -11,7 +11,7 @@ from transload.errors import Rejected
 from transload.steps.archives.directory import Entry, directory, widened
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.streams import Inflating, Zlib
-from transload.steps.archives.wire import BLOCK, Telling
+from transload.steps.archives.wire import BLOCK, PACKED, Telling
 from transload.steps.archives.zipcrypto import Decrypter
 
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -129,7 +129,7 @@ def _blocks(file: BinaryIO, left: int, entry: Entry, memory: int, decrypt: Decry
     inner = _inflating(file, entry, memory, decrypt) if entry.method else None
     left -= 9 if entry.method == 14 else 0
     while left > 0:
-        given = file.read(min(left, BLOCK))
+        given = file.read(min(left, PACKED if inner else BLOCK))
         if not given:
             raise Rejected("is cut off")
         left -= len(given)

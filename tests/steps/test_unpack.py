@@ -19,6 +19,8 @@ from tests.steps.test_archives import of_kind, tarred, zipped
 from transload.errors import Busy, ConfigError, Full, Rejected
 from transload.secret import Secret
 from transload.steps.archives import others, streams
+from transload.steps.archives.limits import Meter
+from transload.steps.archives.reader import Bounds, Reader
 from transload.steps.unpack import Unpack
 
 TEXT = b"".join(b"%d,%d\n" % (one, one * one) for one in range(20_000))
@@ -244,6 +246,8 @@ def test_a_child_that_cannot_be_started_says_nothing_of_the_file(bench, monkeypa
         ("print('nonsense, and more of it')", "talk nonsense"),
         ("raise SystemExit(1)", "cannot be opened"),
         ("os.write(1, b'E\\0\\0\\0\\0')", "talk nonsense"),
+        (r"os.write(1, b'M\0\0\0\x09' + bytes(8) + b'xZ\0\0\0\0')", "talk nonsense"),
+        (r"os.write(1, b'M\0\0\0\0')", "an empty name"),
     ],
 )
 def test_a_child_that_dies_or_talks_nonsense_condemns_the_file(bench, tmp_path, monkeypatch, script, reason):
@@ -260,6 +264,24 @@ def test_a_library_that_is_missing_is_named_with_its_command(monkeypatch):
         others.load()
     with pytest.raises(ConfigError, match=r"pip install backports\.zstd"):
         streams.Stream("zst", io.BytesIO(), 1, None)
+
+
+def test_the_child_is_bound(bench):
+    bounds = Bounds(100_000_000, 7, time.monotonic() + 7)
+    with Reader(bench.folder, bounds, None, bench.go_on) as reader:
+        packed = bench.file(gzip.compress(bytes(5_000_000)))
+        frames = reader.frames("gz", packed.path, Meter(packed.size, 1e9, 10, 10**9))
+        next(frames)
+        proc = Path(f"/proc/{reader._child.pid}")
+        limits = {line[:26].strip(): line.split()[-3] for line in (proc / "limits").read_text().splitlines()[1:]}
+        assert "NoNewPrivs:\t1" in (proc / "status").read_text()
+        assert bench.folder == (proc / "cwd").readlink()
+        assert {b"LC_ALL=C.UTF-8"} == set((proc / "environ").read_bytes().split(b"\0")) - {b""}
+        frames.close()
+    assert ("8", "0", "0", "32", "100000000") == tuple(
+        limits[f"Max {what}"] for what in ("cpu time", "file size", "core file size", "open files", "address space")
+    )
+    assert not proc.exists()
 
 
 def test_the_child_imports_little_and_is_bound(tmp_path):

@@ -133,6 +133,8 @@ class Unpack(Step):
                         raise Rejected("makes what opens it talk nonsense")
                     run.meter.data(len(block))
                     sink.write(block)
+                else:
+                    raise Rejected("makes what opens it talk nonsense")
             yield inner, sink.output
 
     def _inner(self, place: bytes, name: bytes) -> bytes:

@@ -11,7 +11,7 @@ HEAD = struct.Struct(">cI")
 BLOCK = 1 << 18
 PACKED = 1 << 15  # what is put in at once: zlib copies what it has not used yet for every block that comes out
 LARGEST = BLOCK + 64
-_MOMENT = struct.Struct(">q")
+_MOMENT = struct.Struct("<q")
 _LAST = 4_354_819_199  # the end of 2107, which is as far as a zip can tell
 
 
@@ -51,6 +51,6 @@ class Telling:
 
 
 def named(payload: bytes) -> tuple[bytes, int | None]:
-    """What a MEMBER or ONLY frame holds: the name, and the time in microseconds."""
-    (modified,) = _MOMENT.unpack_from(payload)
-    return payload[_MOMENT.size :], modified if modified >= 0 else None
+    """What a MEMBER or ONLY frame holds: the name, and the time in microseconds where one is told that a calendar can hold."""
+    modified = int.from_bytes(payload[: _MOMENT.size], "little", signed=True)
+    return payload[_MOMENT.size :], modified if 0 <= modified <= _LAST * 1_000_000 else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from transload import crash
 from transload.config.kinds import STEPS
 from transload.desk import Desk, Piece
-from transload.errors import ConfigError, Rejected, TransloadError, Waiting
+from transload.errors import ConfigError, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Trouble, now
 from transload.ledger.processing import Done, Made
 from transload.model import Name
@@ -45,14 +45,23 @@ class Processing:
         self._done: list[Done] = []
         self._spooled: list[Spooled] = []
         self._since = 0.0
+        self._away: Unreachable | None = None
 
     def go(self) -> None:
         """All of them, one after another."""
-        for item in self._work.ledger.processing.items(self._claim.id):
-            if self._work.stopping():
+        left = self._work.ledger.processing.items(self._claim.id)
+        while left and not self._work.stopping():
+            self._one(left.pop(0))
+            if self._away is not None:
+                self._hold(left, self._away)
                 break
-            self._one(item)
         self._flush()
+
+    def _hold(self, left: Sequence[Item], error: Unreachable) -> None:
+        """Nobody answered for one of them: the others do not wait for the same silence, each by itself."""
+        work, spent = self._work, 1 if self._work.once else 0
+        troubles = [Trouble(item.id, str(error), work.later(self._route, item.attempts if work.once else 0), spent=spent) for item in left]
+        work.ledger.processing.troubled(self._claim.id, troubles)
 
     def _one(self, item: Item) -> None:
         work, route = self._work, self._route
@@ -70,6 +79,7 @@ class Processing:
                 trouble = self._waits(item, error)
             except TransloadError as error:
                 trouble = work.trouble(item.id, route, item.attempts, error)
+                self._away = error if isinstance(error, Unreachable) else None
         if bad:
             self._keep_apart(item, bad)
         elif trouble is not None:

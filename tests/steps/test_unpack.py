@@ -148,6 +148,14 @@ def test_a_split_archive_is_refused(bench, tree):
             bench.does(Unpack(), part)
 
 
+def test_a_part_of_a_split_cab_is_refused(bench, tree):
+    data = bytearray(by(tree, "gcab -cn out d/a.csv"))
+    at = int.from_bytes(data[16:20], "little") + 8
+    data[at : at + 2] = b"\xfe\xff"  # the file goes on in the next cabinet
+    with pytest.raises(Rejected, match="split in multivolume"):
+        bench.does(Unpack(), bytes(data))
+
+
 @pytest.mark.parametrize("command", ["7z a -mx0 out.7z needle", "gcab -cn out needle", "7z a -mx0 -tzip out.zip needle"])
 def test_a_wrong_checksum_is_seen_in_every_format(bench, tree, command):
     (tree / "needle").write_bytes(b"NEEDLE 1234567890")

@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from transload.errors import ConfigError, Rejected
 from transload.steps.archives.limits import Meter
@@ -35,7 +35,7 @@ def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
         with libarchive.fd_reader(file.fileno(), format_name=_FORMATS[kind], filter_name="none", block_size=BLOCK) as archive:
-            for entry in archive:
+            for entry in _entries(libarchive, archive):
                 _entry(libarchive.ffi, entry, meter, sums, told)
     except libarchive.ArchiveError as error:
         said = str(error.msg or error)
@@ -72,12 +72,29 @@ def _entry(ffi: Any, entry: Any, meter: Meter, sums: Iterator[int | None], told:
     return told.end()
 
 
+def _entries(libarchive: Any, archive: Any) -> Iterator[Any]:
+    """The members' headers. libarchive-c goes on when one is doubtful: of an archive that is split, or with a name that is none."""
+    ffi, pointer = libarchive.ffi, archive._pointer  # noqa: SLF001 - it keeps what libarchive answers to itself
+    while True:
+        entry = libarchive.ArchiveEntry(pointer)
+        answer = ffi.read_next_header2(pointer, entry._entry_p)  # noqa: SLF001 - see above
+        if answer == ffi.ARCHIVE_EOF:
+            return
+        if answer < 0:
+            _refuse(ffi, pointer)
+        yield entry
+
+
+def _refuse(ffi: Any, pointer: Any) -> NoReturn:
+    said = ffi.error_string(pointer) or b"damaged data"
+    raise Rejected(f"cannot be read: {said.decode('utf-8', 'replace')}")
+
+
 def _blocks(ffi: Any, entry: Any) -> Iterator[bytes]:
     """The member's bytes. `get_blocks` of libarchive-c 5.3 takes the code of a warning, such as a wrong checksum's, for a length."""
     buffer = ctypes.create_string_buffer(BLOCK)
     archive = entry._archive_p  # noqa: SLF001 - see above
     while count := ffi.read_data(archive, buffer, BLOCK):
         if count < 0:
-            said = ffi.error_string(archive) or b"damaged data"
-            raise Rejected(f"cannot be read: {said.decode('utf-8', 'replace')}")
+            _refuse(ffi, archive)
         yield ctypes.string_at(buffer, count)

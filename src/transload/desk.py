@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from transload.spool.parts import StreamPart
     from transload.steps import Step
     from transload.workplace import Workplace
+
+
+def scratch(work: Workplace) -> Path:
+    """The folder in which each worker of this node has one for its steps."""
+    return work.config.data / "scratch"
+
+
+def sweep(work: Workplace, alive: Collection[str]) -> None:
+    """Remove what steps of workers that are none of `alive` have left."""
+    with suppress(FileNotFoundError):
+        for folder in scratch(work).iterdir():
+            if folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +131,9 @@ class Desk:
     def folder(self) -> Path:
         """A folder for the steps alone."""
         if self._folder is None:
-            base = self._work.config.data / "scratch"
-            base.mkdir(mode=0o700, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(dir=base, prefix=f"{self._work.worker}-"))
+            base = scratch(self._work) / self._work.worker
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(dir=base))
         return self._folder
 
     def keep(self, file: FileView, name: Name | None = None) -> Output:

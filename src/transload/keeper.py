@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from transload.desk import sweep
 from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
@@ -149,8 +150,10 @@ class Keeper:
             self._hold_astray()
         for worker in dead:
             ledger.fleet.leave(worker)
+        left = ledger.fleet.workers()
+        sweep(self._work, {self._work.worker, *(worker.id for worker in left)})
         if not self._work.config.spool.shared:
-            ledger.arrivals.strand({worker.node for worker in ledger.fleet.workers()})
+            ledger.arrivals.strand({worker.node for worker in left})
         return dead
 
     def collect(self) -> int:

@@ -115,8 +115,9 @@ def test_a_large_file_takes_little_memory(bench, tmp_path, kind):
 
 
 def test_without_the_package_the_operator_is_told(bench, monkeypatch):
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(ConfigError, match="pip install zstandard"):
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    monkeypatch.delattr("backports.zstd", raising=False)
+    with pytest.raises(ConfigError, match=r"pip install backports\.zstd"):
         bench.does(Compress(**{"as": "zst"}), DATA)
 
 

@@ -299,3 +299,12 @@ def test_the_child_imports_little_and_is_bound(tmp_path):
     loaded = run.stdout.split()
     assert "transload.steps.archives.zips" in loaded
     assert not {"pydantic", "transload.config", "transload.model", "transload.steps.base"} & set(loaded)
+
+
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF", "_rels/.rels"])
+def test_a_document_that_is_a_zip_inside_goes_on_as_it_is(bench, first):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(first, "x")
+        archive.writestr("word/document.xml", "<x/>")
+    assert {"a.docx": out.getvalue()} == bench.does(Unpack(), out.getvalue(), "a.docx")

@@ -30,7 +30,7 @@ class Compress(Step):
     splits: ClassVar[bool] = True
 
     kind: Literal["compress"] = "compress"
-    as_: Literal["gz", "zip", "zst"] = Field("gz", alias="as", description="What it becomes; zst wants the package zstandard.")
+    as_: Literal["gz", "zip", "zst"] = Field("gz", alias="as", description="What it becomes; zst wants the package backports.zstd.")
     level: Annotated[int, Field(ge=1, le=19)] | None = Field(
         None, description="How hard to try: 1 to 9, for zst to 19; 6 (for zst 3) where nothing is said."
     )
@@ -62,10 +62,13 @@ class Compress(Step):
             # Without the time and the name that `gzip` puts in.
             return zlib.compressobj(self.level or 6, zlib.DEFLATED, _GZIP)
         try:
-            import zstandard
+            from backports import zstd
         except ImportError as error:
-            raise ConfigError('compress as "zst" wants the package zstandard: pip install zstandard') from error
-        return zstandard.ZstdCompressor(level=self.level or 3, write_checksum=True).compressobj(size=size)
+            raise ConfigError('compress as "zst" wants the package backports.zstd: pip install backports.zstd') from error
+        wanted = zstd.CompressionParameter
+        packer = zstd.ZstdCompressor(options={wanted.compression_level: self.level or 3, wanted.checksum_flag: 1})
+        packer.set_pledged_input_size(size)
+        return packer
 
 
 def _blocks(file: BinaryIO, go_on: Callable[[], None]) -> Iterator[bytes]:

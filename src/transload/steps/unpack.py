@@ -38,7 +38,8 @@ class Unpack(Step):
     """Open archives, and let on the files in them, each below a folder that is called as the archive is.
 
     What is an archive is seen by its bytes, never by its name: zip, tar, tar in gz, bz2, xz or zst, files compressed with
-    these, 7z, rar, iso and cab. Archives in archives are opened too. An archive goes to quarantine whole when anything in
+    these, 7z, rar, iso and cab. Documents that are zips inside (docx, xlsx, odt, epub, jar) are files like others. Archives in
+    archives are opened too. An archive goes to quarantine whole when anything in
     it is refused: links, devices, names that lead elsewhere or collide, parts that contradict each other, a wrong
     checksum, or more than the limits allow. Nothing of it is let on before all of it has been read.
     """

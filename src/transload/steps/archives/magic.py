@@ -20,6 +20,8 @@ _STARTS = {
     b"Rar!\x1a\7\1\0": "rar5",
     b"MSCF\0\0\0\0": "cab",
 }
+_DOCUMENTS = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"mimetype", b"META-INF/", b"AndroidManifest.xml")
+"""What documents and programs that are zips inside begin with: docx, xlsx, odt, epub, jar, apk. They are files, not archives of files."""
 _BZ2 = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
 _SKIPPED = range(0x184D2A50, 0x184D2A60)
 _LONGEST_END = 22 + 65_535
@@ -29,6 +31,8 @@ def kind(file: BinaryIO) -> str | None:
     """The kind of archive that `file` is (zip, tar, gz, bz2, xz, zst, 7z, rar, rar5, cab, iso), or None."""
     file.seek(0)
     head = file.read(512)
+    if head[:4] == b"PK\3\4" and head[30 : 30 + int.from_bytes(head[26:28], "little")].startswith(_DOCUMENTS):
+        return None
     found = next((one for start, one in _STARTS.items() if head.startswith(start)), None)
     if found == "bz2" and head[4:10] not in _BZ2:
         found = None

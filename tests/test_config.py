@@ -193,10 +193,12 @@ def test_the_schema_knows_every_kind_and_key():
     whole = schema()
     text = json.dumps(whole)
     assert {"transload", "remotes", "servers", "users", "routes"} == set(whole["properties"])
-    for kind in ("folder", "ftp", "sftp", "http", "s3", "azure", "gcs"):
+    for kind in ("folder", "ftp", "sftp", "http", "s3", "azure", "gcs", "scan", "unpack", "checksum", "format", "command"):
         assert f'"const": "{kind}"' in text
     route = whole["$defs"]["Route"]
-    assert {"name", "from", "to", "arrival", "on_received", "after", "attempts", "backoff", "batch", "enabled"} == set(route["properties"])
+    assert {"name", "from", "steps", "to", "arrival", "on_received", "after", "attempts", "backoff", "batch", "enabled"} == set(
+        route["properties"]
+    )
     assert route["additionalProperties"] is False
 
 

@@ -138,7 +138,22 @@ def route(source: str = 'remote = "box"', to: str = '{ remote = "out" }', more: 
             route('remote = "box", watch = 1'),
             "routes[acl].from.watch: wants true or false (line 16)",
         ),
-        (route(more="steps = []"), "routes[acl].steps: unknown key (line 18); this version of Transload does not have it"),
+        (route(more="steps = 1"), "routes[acl].steps: wants a list, [ ... ] (line 18)"),
+        (
+            route(more="steps = [1]"),
+            "routes[acl].steps[0]: wants a table, { ... } (line 18); { kind = ... }, of checksum, command, compress, format, limits, rename, scan, unpack",
+        ),
+        (route(more='steps = [{ kind = "scna" }]'), 'routes[acl].steps[0].kind: there is no kind "scna" (line 18); did you mean "scan"?'),
+        (
+            route(more="steps = [{}]"),
+            "routes[acl].steps[0].kind: missing (line 18); one of checksum, command, compress, format, limits, rename, scan, unpack",
+        ),
+        (route(more='steps = [{ kind = "scan" }]'), "routes[acl].steps[0]: wants exactly one of clamd and url (line 18)"),
+        (route(more='steps = [{ kind = "limits", max = 3 }]'), 'routes[acl].steps[0].max: unknown key (line 18); did you mean "max_age"?'),
+        (
+            route(more='steps = [{ kind = "limits", max_size = "much" }]'),
+            'routes[acl].steps[0].max_size: wants a size such as "200MB" or "1GiB" (line 18)',
+        ),
         (route(more="expect = {}"), "routes[acl].expect: unknown key (line 18); this version of Transload does not have it"),
         (route(more="atempts = 3"), 'routes[acl].atempts: unknown key (line 18); did you mean "attempts"?'),
         (route(more="attempts = 0"), "routes[acl].attempts: wants at least 1 (line 18)"),

@@ -46,7 +46,7 @@ def test_members_of_an_archive_are_owed_all_or_none_whatever_dies(point, kind, f
     scene.run_well()
     assert wanted == held(scene.targets["target"])
     assert {} == held(scene.source)
-    assert [] == [path for path in (scene.folder / "data" / "scratch").glob("*/*")]
+    assert [] == list((scene.folder / "data" / "scratch").glob("*/*"))
 
 
 def test_what_is_bad_is_kept_apart_once_though_it_dies_in_between(folder, place, database):

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from transload.errors import Rejected
-from transload.steps.limits import Limits
+from transload.steps.limits import Limited
 
 
 def _ago(seconds):
@@ -15,7 +15,7 @@ def _ago(seconds):
 
 @pytest.mark.parametrize("size", [3, 4, 5])
 def test_a_file_within_its_limits_goes_on_as_it_is(bench, size):
-    assert {"in/a.csv": b"x" * size} == bench.does(Limits(min_size=3, max_size=5, names="*.csv"), b"x" * size, "in/a.csv")
+    assert {"in/a.csv": b"x" * size} == bench.does(Limited(min_size=3, max_size=5, names="*.csv"), b"x" * size, "in/a.csv")
     assert bench.outputs[0].path is None
 
 
@@ -24,33 +24,33 @@ def test_a_file_within_its_limits_goes_on_as_it_is(bench, size):
 )
 def test_a_size_outside_is_refused_to_the_byte(bench, size, reason):
     with pytest.raises(Rejected, match=reason):
-        bench.does(Limits(min_size=3, max_size=5), b"x" * size)
+        bench.does(Limited(min_size=3, max_size=5), b"x" * size)
 
 
 def test_an_empty_file_is_refused_where_one_byte_is_wanted(bench):
     with pytest.raises(Rejected, match="too small: 0 bytes"):
-        bench.does(Limits(min_size=1), b"")
-    assert {"a.csv": b""} == bench.does(Limits(), b"")
+        bench.does(Limited(min_size=1), b"")
+    assert {"a.csv": b""} == bench.does(Limited(), b"")
 
 
 def test_a_size_is_written_as_people_write_it(bench):
     with pytest.raises(Rejected, match=r"1001 bytes \(1.0 kB\), the most is 1000 bytes \(1.0 kB\)"):
-        bench.does(Limits(max_size="1kB"), b"x" * 1001)
+        bench.does(Limited(max_size="1kB"), b"x" * 1001)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "sub/b.csv", b"\xff\xfe.csv", "new\nline.csv", "x.DAT", "deep/y.DAT"])
 def test_one_of_the_patterns_is_enough(bench, name):
-    assert 1 == len(bench.does(Limits(names=["*.csv", "(?i).*\\.dat"]), b"x", name))
+    assert 1 == len(bench.does(Limited(names=["*.csv", "(?i).*\\.dat"]), b"x", name))
 
 
 @pytest.mark.parametrize("name", ["a.exe", "a.csv.exe", "a.csv/b", b"\xff", "a.CSV"])
 def test_a_name_that_matches_none_is_refused(bench, name):
     with pytest.raises(Rejected, match=r"its name matches none of \*\.csv, \*\.xml"):
-        bench.does(Limits(names=["*.csv", "*.xml"]), b"x", name)
+        bench.does(Limited(names=["*.csv", "*.xml"]), b"x", name)
 
 
 def test_an_old_or_new_file_is_refused(bench):
-    step = Limits(min_age="1h", max_age="2d")
+    step = Limited(min_age="1h", max_age="2d")
     assert 1 == len(bench.does(step, b"x", modified=_ago(7200)))
     with pytest.raises(Rejected, match="is too new: modified 1m40s ago, the least is 1h00m ago"):
         bench.does(step, b"x", modified=_ago(100))
@@ -60,11 +60,11 @@ def test_an_old_or_new_file_is_refused(bench):
 
 def test_a_time_ahead_of_our_clock_is_too_new(bench):
     with pytest.raises(Rejected, match="is too new: modified 1h00m ahead of our clock"):
-        bench.does(Limits(min_age=0), b"x", modified=_ago(-3600))
+        bench.does(Limited(min_age=0), b"x", modified=_ago(-3600))
 
 
 def test_a_file_without_a_time_has_no_age(bench):
-    assert 1 == len(bench.does(Limits(min_age="1h", max_age="2d"), b"x"))
+    assert 1 == len(bench.does(Limited(min_age="1h", max_age="2d"), b"x"))
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_a_file_without_a_time_has_no_age(bench):
 )
 def test_settings_that_cannot_be_are_said(settings, message):
     with pytest.raises(ValidationError, match=message):
-        Limits(**settings)
+        Limited(**settings)

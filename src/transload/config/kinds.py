@@ -66,7 +66,7 @@ STEPS = Kinds(
         "command": "transload.steps.command:Command",
         "compress": "transload.steps.compress:Compress",
         "format": "transload.steps.format:Format",
-        "limits": "transload.steps.limits:Limits",
+        "limits": "transload.steps.limits:Limited",
         "rename": "transload.steps.rename:Rename",
         "scan": "transload.steps.scan:Scan",
         "unpack": "transload.steps.unpack:Unpack",

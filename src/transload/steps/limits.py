@@ -30,7 +30,7 @@ _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "str
 _Globs = Annotated[tuple[Annotated[str, AfterValidator(_usable)], ...], BeforeValidator(_listed), WithJsonSchema(_TEXTS)]
 
 
-class Limits(Step):
+class Limited(Step):
     """Refuse a file whose size, name or age is not what was agreed."""
 
     kind: Literal["limits"] = "limits"
@@ -41,7 +41,7 @@ class Limits(Step):
     max_age: Duration | None = Field(None, description="How long ago it may have been modified; a file without a time passes.")
 
     @model_validator(mode="after")
-    def _possible(self) -> Limits:
+    def _possible(self) -> Limited:
         for low, high in (("min_size", "max_size"), ("min_age", "max_age")):
             least, most = getattr(self, low), getattr(self, high)
             if least is not None and most is not None and least > most:

@@ -65,7 +65,10 @@ def main(port: int, root: str, without: set[str], encoding: str, style: str) -> 
     Line.authorizer = users
     Line.abstracted_fs = Files
     Line.encoding = encoding
-    FTPServer((HOST, port), Line, backlog=128).serve_forever(handle_exit=False)
+    server = FTPServer((HOST, port), Line, backlog=128)
+    # A crowd is let in: half the connections are those for data.
+    server.max_cons = 4096
+    server.serve_forever(handle_exit=False)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, case, delete, exists, insert, select, update
 
 from transload.ledger.claims import Claim, fence, new_claim
 from transload.ledger.database import Database, now
@@ -187,8 +187,11 @@ class Arrivals:
         with self._db.write() as connection:
             fence(connection, claim)
             mine = arrivals.c.id.in_(ids) & (arrivals.c.claim == claim)
+            # What owes nothing yet but a word to its hook has not been through its steps.
+            owes = exists().where(deliveries.c.arrival == arrivals.c.id, deliveries.c.target != "@hook")
+            state = case((arrivals.c.recipe.is_not(None) & ~owes, "received"), else_="ready")
             connection.execute(
-                update(arrivals).where(mine).values(state="ready", node=node, claim=None, reason=None, next_try=None, updated=at)
+                update(arrivals).where(mine).values(state=state, node=node, claim=None, reason=None, next_try=None, updated=at)
             )
             connection.execute(
                 insert(events), [{"arrival": one, "at": at, "what": "fetched again", "detail": f"now on {node}"} for one in ids]
@@ -197,10 +200,11 @@ class Arrivals:
     def strand(self, nodes: Collection[str]) -> int:
         """What lies undelivered on a node that is none of `nodes` (all those alive) is to be fetched again; gives how many."""
         at = now()
-        gone = (arrivals.c.state == "ready") & arrivals.c.node.not_in(nodes) & (arrivals.c.updated < at - _GRACE)
-        # What our own servers received cannot be fetched again: it waits for its node.
-        gone &= arrivals.c.source != SERVER
+        gone = arrivals.c.state.in_(("ready", "received")) & arrivals.c.node.not_in(nodes) & (arrivals.c.updated < at - _GRACE)
+        # What our own servers received, and what was made of a file, cannot be fetched again: it waits for its node.
+        gone &= (arrivals.c.source != SERVER) & arrivals.c.parent.is_(None)
         owing = exists().where(deliveries.c.arrival == arrivals.c.id, deliveries.c.state.in_(("owed", "staged")))
+        owing |= arrivals.c.state == "received"
         query = select(arrivals.c.id, arrivals.c.node).where(gone, owing)
         if nodes == self._stranded[0] and at - self._stranded[1] < _AGAIN:
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, exists, insert, select, update
+from sqlalchemy import Connection, case, delete, exists, insert, or_, select, update
 
 from transload.ledger.claims import Claim, fence, new_claim
 from transload.ledger.database import Database, now
@@ -204,8 +204,7 @@ class Arrivals:
         # What our own servers received, and what was made of a file, cannot be fetched again: it waits for its node.
         gone &= (arrivals.c.source != SERVER) & arrivals.c.parent.is_(None)
         owing = exists().where(deliveries.c.arrival == arrivals.c.id, deliveries.c.state.in_(("owed", "staged")))
-        owing |= arrivals.c.state == "received"
-        query = select(arrivals.c.id, arrivals.c.node).where(gone, owing)
+        query = select(arrivals.c.id, arrivals.c.node).where(gone, or_(owing, arrivals.c.state == "received"))
         if nodes == self._stranded[0] and at - self._stranded[1] < _AGAIN:
             return 0
         self._stranded = nodes, at

@@ -259,8 +259,8 @@ def test_a_cut_part_is_continued_only_if_it_begins_like_the_file(base, session, 
 
 
 def test_a_full_spool_is_raised_and_gives_its_room_back(base, session, tmp_path):
-    (base / "a").write_bytes(bytes(700_000))
-    (base / "b").write_bytes(bytes(700_000))
+    (base / "a").write_bytes(os.urandom(700_000))
+    (base / "b").write_bytes(os.urandom(700_000))
     entries = [Entry("", Name(name)) for name in "ab"]
     with mounted.memory(tmp_path / "small", "size=1m") as small, Spool(small / "spool", min_free=0, keep=0) as spool:
         got = []

@@ -45,8 +45,8 @@ def test_what_a_program_writes_takes_the_place_of_the_file(bench):
 
 
 def test_a_program_that_refuses_the_file_gives_the_reason(bench):
-    with pytest.raises(Rejected, match=r"^sh refuses it: line 7 is%0B wrong%1B$"):
-        bench.does(_shell("echo not this >&2; printf 'line 7 is\\013 wrong\\033\\n\\n' >&2; exit 1"), DATA)
+    with pytest.raises(Rejected, match=r"^sh refuses it: line 7 is%0B crooked%1B$"):
+        bench.does(_shell("echo not this >&2; printf 'line 7 is\\013 crooked\\033\\n\\n' >&2; exit 1"), DATA)
     with pytest.raises(Rejected, match="refuses it: exit code 4"):
         bench.does(_shell("exit 4", reject=[3, 4]), DATA)
 

@@ -27,7 +27,7 @@ from transload.cli.base import (
 from transload.errors import ConfigError
 
 ban = typer.Typer(
-    help="See who tried wrong passwords too often, and let them try again.",
+    help="See who tried wrong passwords too often, and forgive.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import heapq
+import itertools
 import os
 import random
 import selectors
@@ -21,6 +22,7 @@ from tests.peers.base import REPOSITORY, PeerMissing, need_root, program
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 _TUNSETIFF, _TUN, _NO_PI = 0x400454CA, 0x0001, 0x1000
 _MTU = 1500
+_numbers = itertools.count(1)
 
 
 class LongWire:
@@ -34,7 +36,8 @@ class LongWire:
         """Nothing is there yet."""
         need_root("a network of its own")
         self.delay, self.jitter, self.loss = delay, jitter, loss
-        self.names = [f"tl{os.getpid()}{end}" for end in "ab"]
+        number = next(_numbers)
+        self.names = [f"tl{os.getpid()}-{number}{end}" for end in "ab"]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -108,3 +108,17 @@ def test_what_is_released_goes_on_and_what_is_discarded_is_gone(place):
     assert "our own test file" in place.give("trace", numbers["a.csv"]).out
     assert 1 == len([path for path in (place.folder / "data" / "quarantine").rglob("*") if path.is_file()])
     assert 2 == place.give("quarantine", "show", "999").code
+
+
+def test_a_route_s_scanner_is_tried_out(place, clamd):
+    told = place.give("test", "gate", "--json")
+    tried = {one["what"]: one["told"] for one in told.document["tried"]}
+    assert [] == tried["unpack"]
+    # The database of this clamd holds EICAR alone: nothing worse may be said of it than that.
+    assert all("signatures" in line for line in tried["scan"]), tried["scan"]
+    text = (place.folder / "transload.toml").read_text()
+    place.config(text.replace(str(clamd.socket), f"{clamd.socket}.not"))
+    gone = place.give("test", "gate")
+    assert 1 == gone.code
+    assert "gate: scan: " in gone.err
+    assert "nothing is wrong with it" in gone.out

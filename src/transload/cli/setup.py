@@ -27,7 +27,7 @@ from transload.cli.base import (
 from transload.errors import ConfigError, TransloadError
 
 if TYPE_CHECKING:
-    from transload.config import Config
+    from transload.config import Config, Route
 
 
 @app.command()
@@ -114,7 +114,7 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
 
 @app.command("test")
 def try_out(
-    remote: Annotated[str, typer.Argument(metavar="REMOTE", help="The remote's name in the config.")],
+    remote: Annotated[str, typer.Argument(metavar="REMOTE", help="A remote's name in the config, or a route's, to try its steps.")],
     config: ConfigOption = None,
     *,
     pin: Annotated[bool, typer.Option("--pin", help="Show the server's host key, and the line for the config that pins it.")] = False,
@@ -123,9 +123,11 @@ def try_out(
     """Try a remote out.
 
     Connects, logs in, and lists; where files can be delivered, writes a probe, reads it back and removes it. Says what
-    failed and what to try.
+    failed and what to try. Of a route, tries what its steps need: whether a scanner answers, and finds what it should.
     """
     loaded = load(config)
+    if remote not in loaded.remotes and remote in {route.name for route in loaded.routes}:
+        return _tried_steps(loaded.route(remote), as_json=as_json)
     known_remote(loaded, remote)
     if pin:
         return _pin(loaded, remote)
@@ -148,6 +150,22 @@ def _tried(config: Config, name: str, *, as_json: bool) -> int:
         show_json({"remote": name, "well": well, "tried": documents})
     elif well:
         say(f"{name}: all is well")
+    return WELL if well else UNWELL
+
+
+def _tried_steps(route: Route, *, as_json: bool) -> int:
+    tried = [(step.kind, list(step.faults())) for step in route.steps]
+    well = not any(faults for _, faults in tried)
+    if as_json:
+        show_json({"route": route.name, "well": well, "tried": [{"what": kind, "well": not told, "told": told} for kind, told in tried]})
+        return WELL if well else UNWELL
+    for kind, faults in tried:
+        for fault in faults:
+            warn(f"{route.name}: {kind}: {fault}")
+        if not faults:
+            say(f"{route.name}: {kind}: nothing is wrong with it")
+    if not tried:
+        say(f"{route.name}: it has no steps; transload test {route.source.remote} tries its source")
     return WELL if well else UNWELL
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +111,10 @@ class Step(BaseModel):
     """Whether what comes out may be several files, or none under the file's own name."""
 
     kind: str
+
+    def faults(self) -> Sequence[str]:
+        """What is wrong with what the step needs, one line each, as `transload test` tells it; most need nothing."""
+        return ()
 
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """What goes on in place of `file`; often `work.keep(file)` alone.

@@ -66,7 +66,7 @@ def cut_in_mid_file(up: Up, way: str, count: int, here: Path, *, within: list[st
 def _cut(up: Up, way: str, count: int, here: Path, within: list[str] | None, dice: random.Random) -> list[bytes]:
     clients = itertools.islice(itertools.cycle(BY_WAY[way]), count)
     sendings = [Sending(up, way, client, f"killed-{next(_numbers)}.csv", some_bytes(dice), here, within) for client in clients]
-    until(lambda: len(up.under_way()) >= count)
+    until(lambda: len(up.under_way()) >= count, 120)
     dice.shuffle(sendings)
     for sending in sendings:
         sending.kill()

@@ -159,3 +159,16 @@ def test_what_is_quarantined_has_a_copy_of_its_own_and_may_be_released(yard):
     it.put("b.csv", b"bad")
     it.hand.go()
     assert {"a.csv": "delivered", "b.csv": "quarantined"} == it.hand.states()
+
+
+def test_what_was_waited_for_and_never_came_is_kept_apart_like_all_that_is_bad(yard):
+    it = yard('steps = [{ kind = "checksum", wait = "0s" }]')
+    it.put("a.csv", b"alone")
+    for _ in range(3):
+        it.hand.go()
+        it.hand.again()
+    row = _row(it, "a.csv")
+    assert "quarantined" == row.state
+    assert "it never came" in (row.reason or "")
+    assert [row.id] == [one.arrival for one in it.hand.ledger.quarantine.list()]
+    assert {} == it.delivered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +29,11 @@ def scratch(work: Workplace) -> Path:
     return work.config.data / "scratch"
 
 
-def sweep(work: Workplace, alive: Collection[str]) -> None:
-    """Remove what steps of workers that are none of `alive` have left."""
+def desks(work: Workplace) -> list[Path]:
+    """The folders in it; who has one has joined the ledger before."""
     with suppress(FileNotFoundError):
-        for folder in scratch(work).iterdir():
-            if folder.name not in alive:
-                shutil.rmtree(folder, ignore_errors=True)
+        return list(scratch(work).iterdir())
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +71,20 @@ class Desk:
         self._folder: Path | None = None
         self._written: dict[str, Spooled] = {}
         self._found: list[Found] = []
-        self._released = work.ledger.quarantine.released(item.id)
-        self._piece = self.first()
+        self.first = self._piece = self._arrived()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tell()
-        self._work.spool.forget(self._written.values())
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._tell()
+        finally:
+            self._work.spool.forget(self._written.values())
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
-    def first(self) -> Piece:
+    def _arrived(self) -> Piece:
         """The file as it arrived."""
         item, entry = self.item, self.item.entry
         path = Path(self._work.spool.path(item.sha256))
@@ -103,7 +103,7 @@ class Desk:
                 made.append(self._made(piece, output))
                 self._piece = piece
         except Rejected as error:
-            if not self._released:
+            if not self.item.released:
                 raise
             # Somebody has answered for it: the file goes on as it is.
             self.note(Verdict("released", "goes on", {"in spite of": str(error)}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from transload.desk import sweep
+from transload.desk import desks
 from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
@@ -139,7 +140,7 @@ class Keeper:
 
     def repair(self) -> list[str]:
         """Take away what dead processes had in hand; gives their ids."""
-        ledger = self._work.ledger
+        ledger, left = self._work.ledger, desks(self._work)
         dead = [worker.id for worker in ledger.fleet.workers() if worker.id != self._work.worker and ledger.presence.is_dead(worker)]
         known = {worker.id for worker in ledger.fleet.workers()}
         orphans = {claim.worker for claim in ledger.claims.open()} - known
@@ -150,10 +151,12 @@ class Keeper:
             self._hold_astray()
         for worker in dead:
             ledger.fleet.leave(worker)
-        left = ledger.fleet.workers()
-        sweep(self._work, {self._work.worker, *(worker.id for worker in left)})
+        workers = ledger.fleet.workers()
+        for folder in left:
+            if folder.name not in {self._work.worker, *(worker.id for worker in workers)}:
+                shutil.rmtree(folder, ignore_errors=True)
         if not self._work.config.spool.shared:
-            ledger.arrivals.strand({worker.node for worker in left})
+            ledger.arrivals.strand({worker.node for worker in workers})
         return dead
 
     def collect(self) -> int:

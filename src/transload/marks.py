@@ -60,23 +60,17 @@ class Marks:
         name = marker_of(self._template, entry.name)
         return None if name is None else Entry(entry.folder, name)
 
-    def lack(self, entry: Entry) -> str:
-        """What the file's marker lacks; nothing where it is there."""
+    def judge(self, entry: Entry) -> tuple[str, bool]:
+        """What the file's marker lacks (nothing where it is there), and whether it was certainly made after the file."""
         wanted = self.of(entry)
         if wanted is None:
-            return "it can have no marker: the name would be too long"
+            return "it can have no marker: the name would be too long", False
         there = self._seen.get((wanted.folder, wanted.name.raw))
         if there is None:
-            return f"its marker {wanted.name.text} is not there yet"
+            return f"its marker {wanted.name.text} is not there yet", False
         if _before(there, entry):
-            return f"its marker {wanted.name.text} is older than it is: it may be that of an earlier file"
-        return ""
-
-    def vouch(self, entry: Entry) -> bool:
-        """Whether the marker was certainly made after the file, so that nothing has to settle."""
-        wanted = self.of(entry)
-        there = None if wanted is None else self._seen.get((wanted.folder, wanted.name.raw))
-        return there is not None and there.settles and entry.settles and _told(there, entry) and not _before(there, entry)
+            return f"its marker {wanted.name.text} is older than it is: it may be that of an earlier file", False
+        return "", there.settles and entry.settles and _told(there, entry)
 
 
 def _told(marker: Entry, entry: Entry) -> bool:

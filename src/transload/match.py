@@ -124,10 +124,10 @@ class Selector:
     def _marked(self, marks: Marks, entry: Entry) -> Verdict | None:
         if marks.one(entry):
             return _MARKER
-        lack = marks.lack(entry)
+        lack, vouched = marks.judge(entry)
         if lack:
             return Hold(lack)
-        return TAKE if marks.vouch(entry) else None
+        return TAKE if vouched else None
 
     def _size(self, entry: Entry) -> Skip | None:
         size, least, most = entry.size, self._source.min_size, self._source.max_size

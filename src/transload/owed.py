@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -42,14 +40,6 @@ class Owing:
     ) -> list[Owed]:
         facts = Facts(name, self._route.name, datetime.now(UTC), modified, sha256, version, groups)
         return [Owed(to.id, to.remote, to.name.render(facts), to.required, to.conflict, versioned) for to in targets if to.takes(name)]
-
-
-def recipe_of(route: Route) -> tuple[str, str] | None:
-    """The steps of a route as the ledger keeps them, and their digest; None where it has none. Secrets stay references."""
-    if not route.steps:
-        return None
-    text = json.dumps([step.model_dump(mode="json", by_alias=True, exclude_unset=True) for step in route.steps], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest(), text
 
 
 def groups_of(source: From, name: Name, path: bytes) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from transload.errors import ConfigError, Rejected, TransloadError, Unreachable,
 from transload.ledger import Lost, Trouble, now
 from transload.ledger.processing import Done, Made
 from transload.model import Name
-from transload.owed import Owing, groups_of, recipe_of
+from transload.owed import Owing
 
 if TYPE_CHECKING:
     from transload.ledger import Claim
@@ -76,7 +76,11 @@ class Processing:
             except Rejected as error:
                 bad = str(error)
             except Waiting as error:
-                trouble = self._waits(item, error)
+                if now() >= error.until:
+                    bad = f"{error}: it never came"
+                else:
+                    until = min(error.until, work.later(route, item.attempts))
+                    trouble = Trouble(item.id, str(error), until, spent=0)
             except TransloadError as error:
                 trouble = work.trouble(item.id, route, item.attempts, error)
                 self._away = error if isinstance(error, Unreachable) else None
@@ -96,19 +100,14 @@ class Processing:
         crash.point("kept apart")
         work.ledger.quarantine.put(self._claim.id, item.id, work.node, reason)
 
-    def _waits(self, item: Item, error: Waiting) -> Trouble:
-        if now() >= error.until:
-            return Trouble(item.id, f"{error}: it never came", state="quarantined")
-        return Trouble(item.id, str(error), min(error.until, self._work.later(self._route, item.attempts)), spent=0)
-
     def _through(self, desk: Desk, item: Item) -> Done | None:
         """What comes out of the last step; None for nothing."""
-        pieces = [desk.first()]
+        pieces = [desk.first]
         for step in self._steps(item.recipe):
             pieces = [made for piece in pieces for made in desk.does(step, piece)]
         if not pieces:
             return None
-        groups = groups_of(self._route.source, item.entry.name, item.entry.path)
+        groups = desk.first.view.groups
         if len(pieces) == 1 and pieces[0].is_whole(item):
             return Done(item, self._owing.stepped(item.entry.name, item.entry.modified, item.sha256, item.version, groups))
         return Done(item, made=[self._made(item, piece, groups) for piece in pieces])
@@ -124,7 +123,7 @@ class Processing:
     def _steps(self, recipe: str) -> Sequence[Step]:
         """The steps that it was received under, whatever the route says by now."""
         if recipe not in self._recipes:
-            current = recipe_of(self._route)
+            current = self._route.recipe
             same = current is not None and current[0] == recipe
             self._recipes[recipe] = self._route.steps if same else self._older(recipe)
         return self._recipes[recipe]

@@ -14,7 +14,7 @@ from transload.compare import compare
 from transload.errors import Changed, Missing, Rejected, Transient, TransloadError
 from transload.ledger import Found, Lost, Received, Trouble, now
 from transload.match import Selector, Take, Wait
-from transload.owed import Owing, recipe_of
+from transload.owed import Owing
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -231,7 +231,7 @@ class Fetching:
             skip_same=skip_same,
             worker=work.worker,
             deliver=self._spot,
-            recipe=recipe_of(route),
+            recipe=route.recipe,
         )
         self._done += len(group)
         work.told("fetched", len(outcome.taken), sum(one.spooled.size for one in group))

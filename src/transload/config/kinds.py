@@ -60,7 +60,7 @@ REMOTES = Kinds(
 
 STEPS = Kinds(
     "transload.steps",
-    Step,
+    Step,  # type: ignore[type-abstract] # a family is named by what all of it is
     {
         "checksum": "transload.steps.checksum:Checksum",
         "command": "transload.steps.command:Command",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -221,6 +223,14 @@ class Route(Table):
         if isinstance(self.after, Move):
             self.source._moved_to = self.after.move  # noqa: SLF001 - a From does not know its route
         return self
+
+    @cached_property
+    def recipe(self) -> tuple[str, str] | None:
+        """The steps as the ledger keeps them, behind their digest; None where there are none. Secrets stay references."""
+        if not self.steps:
+            return None
+        text = json.dumps([step.model_dump(mode="json", by_alias=True, exclude_unset=True) for step in self.steps], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest(), text
 
     @property
     def hooked(self) -> bool:

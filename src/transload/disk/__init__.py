@@ -5,7 +5,7 @@ from __future__ import annotations
 from transload.disk.beneath import open_beneath
 from transload.disk.copying import BLOCK, append, copy, write_all
 from transload.disk.renaming import rename_new
-from transload.disk.replacing import replace_file
+from transload.disk.replacing import replace_file, sync_folder
 from transload.disk.telling import told
 from transload.disk.tree import Folder, Tree
 from transload.disk.volume import GROUP, Volume, opened
@@ -22,6 +22,7 @@ __all__ = [
     "opened",
     "rename_new",
     "replace_file",
+    "sync_folder",
     "told",
     "write_all",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, delete, exists, insert, or_, select, up
 from transload.ledger.claims import Claim, fence, new_claim
 from transload.ledger.database import Database, now
 from transload.ledger.entries import KEEP_RECIPE, Received, Trouble, Wanted, below
-from transload.ledger.memory import forget, taken
+from transload.ledger.memory import end, forget, taken
 from transload.ledger.owing import owe
 from transload.ledger.plain import each, rows
 from transload.ledger.schema import arrivals, deliveries, events, known
@@ -85,12 +85,12 @@ class Arrivals:
             self._forget_unchanged(connection, route, source, same, at)
             outcome.claims = self._on_the_spot(connection, worker, route, kept, deliver, at)
             outcome.owed = owe(self._db, connection, route, kept, {claim.remote: claim.id for claim in outcome.claims}, at)
-            _end(connection, "failed", outcome.owed.refused, at)
+            end(connection, "failed", outcome.owed.refused, at)
             if recipe:
                 rows(connection, KEEP_RECIPE, *recipe, at)
                 each(connection, "update arrivals set recipe = ? where id = ?", [(recipe[0], one.arrival) for one in kept])
             else:
-                _end(connection, "skipped", {one.arrival: "no destination takes it" for one in kept if not one.owed}, at)
+                end(connection, "skipped", {one.arrival: "no destination takes it" for one in kept if not one.owed}, at)
         outcome.unchanged, outcome.duplicates, outcome.taken = len(same), len(skipped), [one.arrival for one in kept]
         return outcome
 
@@ -262,13 +262,6 @@ class Outcome:
         self.duplicates = 0
         self.taken: list[int] = []
         self.claims: list[Claim] = []
-
-
-def _end(connection: Connection, state: str, reasons: Mapping[int, str], at: int) -> None:
-    """These end here, each for its reason."""
-    for number, reason in reasons.items():
-        connection.execute(update(arrivals).where(arrivals.c.id == number).values(state=state, reason=reason, updated=at))
-        connection.execute(insert(events).values(arrival=number, at=at, what=state, detail=reason))
 
 
 _WANTED = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from transload.ledger.plain import each
 from transload.ledger.schema import arrivals, known
 
 
@@ -22,6 +23,14 @@ def taken(connection: Connection, ids: Iterable[int], *, yes: bool = True) -> No
     rows = _remembered(connection, ids)
     if rows:
         connection.execute(_TAKEN, [row | {"b_taken": yes} for row in rows])
+
+
+def end(connection: Connection, state: str, reasons: Mapping[int, str], at: int) -> None:
+    """These arrivals end here, each for its reason; what the looks remember of them stays."""
+    ended = [(state, why, at, one) for one, why in reasons.items()]
+    each(connection, "update arrivals set state = ?, reason = ?, updated = ? where id = ?", ended)
+    log = [(one, at, state, why) for one, why in reasons.items()]
+    each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
 
 
 def _remembered(connection: Connection, ids: Iterable[int]) -> list[dict[str, Any]]:

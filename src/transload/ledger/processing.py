@@ -11,7 +11,7 @@ from transload.ledger.claims import fence
 from transload.ledger.database import Database, now
 from transload.ledger.deliveries import close
 from transload.ledger.entries import Received, Trouble, below
-from transload.ledger.memory import taken
+from transload.ledger.memory import end, taken
 from transload.ledger.owing import Owed, owe
 from transload.ledger.plain import each, rows
 from transload.ledger.taking import numbers
@@ -32,6 +32,8 @@ class Item(NamedTuple):
     entry: Entry
     sha256: str
     recipe: str
+    released: bool
+    """Whether somebody has answered for it: what its steps have against it does not stop it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,10 @@ class Processing:
             _change(connection, "ready", [one.item.id for one in whole], at)
             _change(connection, "split", [one.item.id for one in split], at)
             refused = owe(self._db, connection, route, got, {}, at).refused
-            _end(connection, "failed", refused, at)
+            end(connection, "failed", refused, at)
             idle = [one.arrival for one in got if not one.owed]
             told = {row[0] for row in rows(connection, "select distinct arrival from deliveries where arrival in ?", idle)}
-            _end(connection, "skipped", {one: "no destination takes it" for one in idle if one not in told}, at)
+            end(connection, "skipped", {one: "no destination takes it" for one in idle if one not in told}, at)
             # Its hook may have been all that it owed, and that may be done.
             close(connection, sorted({one.item.id for one in done} | {one.arrival for one in got}), at, settle=settle)
 
@@ -158,9 +160,9 @@ def _told(one: Found) -> str:
 
 
 def _item(row: Any) -> Item:
-    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe = row
+    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, released = row
     entry = Entry(folder, below(bytes(path), folder), size, modified, precision, etag, settles=False)
-    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "")
+    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "", bool(released))
 
 
 def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> None:
@@ -168,18 +170,9 @@ def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> 
     each(connection, sql, [(state, at, one) for one in ids])
 
 
-def _end(connection: Connection, state: str, reasons: Mapping[int, str], at: int) -> None:
-    each(
-        connection,
-        "update arrivals set state = ?, reason = ?, updated = ? where id = ?",
-        [(state, why, at, one) for one, why in reasons.items()],
-    )
-    log = [(one, at, state, why) for one, why in reasons.items()]
-    each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
-
-
 _ITEMS = (
-    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe "
+    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, "
+    "exists (select 1 from quarantine q where q.arrival = arrivals.id and q.state = 'released') "
     "from arrivals where claim = ? and state = 'received' order by id"
 )
 # What was once found infected stays so for those bytes, whatever a scanner says later.

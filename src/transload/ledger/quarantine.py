@@ -71,11 +71,6 @@ class Quarantine:
         """It is skipped for good; its bytes may go."""
         self._decide(arrival, "discarded", who, why)
 
-    def released(self, arrival: int) -> bool:
-        """Whether somebody has released this arrival."""
-        with self._db.read() as connection:
-            return bool(rows(connection, "select state from quarantine where arrival = ?", arrival).scalar() == "released")
-
     def wanted(self, hashes: Sequence[str]) -> set[str]:
         """Those of `hashes` whose bytes somebody may still want."""
         with self._db.read() as connection:

@@ -14,7 +14,7 @@ from transload.ledger.taking import Take, Verdict
 from transload.marks import MARKER, is_marker, marker_of
 from transload.match import Selector, Skip, Wait
 from transload.model import Entry, Fetched, Name, Spooled
-from transload.owed import Owing, recipe_of
+from transload.owed import Owing
 from transload.servers.witness import SUFFIXES, fault, marked_by, sidecars_of, spoken_for, suffix_of
 from transload.units import show_duration
 
@@ -188,7 +188,7 @@ def _take(way: Way, row: Row, entry: Entry) -> Take:
     def owed(version: int) -> Any:
         return way.owing.of(Wanted(0, entry.folder, version, 0, 0, entry), fetched)
 
-    return Take(way.route.name, entry, owed, skip_same=way.source.duplicate == "skip", recipe=recipe_of(way.route))
+    return Take(way.route.name, entry, owed, skip_same=way.source.duplicate == "skip", recipe=way.route.recipe)
 
 
 def _entry(selector: Selector, row: Row, name: Name) -> Entry | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class Sink(Protocol):
         """Append; raises Full when there is no room."""
 
 
-class Step(BaseModel):
+class Step(BaseModel, ABC):
     """A step is its frozen settings; calling it with a file does the work. It has no memory.
 
     A kind adds `kind: Literal["..."]` and `__call__`. Its docstring and its fields' descriptions are its documentation.
@@ -116,10 +117,10 @@ class Step(BaseModel):
         """What is wrong with what the step needs, one line each, as `transload test` tells it; most need nothing."""
         return ()
 
+    @abstractmethod
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """What goes on in place of `file`; often `work.keep(file)` alone.
 
         Raises Rejected (quarantine, with a reason), Waiting (something is still to come), Transient (the same again later:
         "no answer" is not an answer), or ConfigError.
         """
-        raise NotImplementedError

@@ -30,7 +30,8 @@ def written(page: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     file = folder / "transload.toml"
     file.write_text(text)
     needed = re.findall(r'\{ env = "(\w+)" \}', text)
-    return file, {name: "postgresql://localhost/page" if name.endswith("DATABASE") else "secret-of-a-page" for name in needed}
+    told = {"DATABASE": "postgresql://localhost/page", "SLACK_URL": f"slack://{'A' * 9}/{'B' * 11}/{'C' * 24}/#feeds"}
+    return file, {name: next((told[end] for end in told if name.endswith(end)), "secret-of-a-page") for name in needed}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def generate():
     return module
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # a part of Apprise for signed mail
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=lambda page: page.stem)
 def test_the_config_of_every_page_is_without_a_fault(page, tmp_path, monkeypatch):
     file, env = written(page, tmp_path)

@@ -46,7 +46,17 @@ def route(source: str = 'remote = "box"', to: str = '{ remote = "out" }', more: 
         # the top
         ("[remote.x]\n", 'remote: unknown key (line 1); did you mean "remotes"?'),
         ("[servers.ftp]\n", 'servers.ftp: listens nowhere (line 1); write listen = "127.0.0.1:2121"'),
-        ("[notify.ops]\n", "notify: unknown key (line 1); this version of Transload does not have it"),
+        ("[notify.ops]\n", "notify.ops: wants exactly one of url, webhook, command (line 1)"),
+        ("notify = 1\n", "notify: wants tables, one for each target (line 1); [notify.NAME]"),
+        ('[notify."a b"]\ncommand = ["true"]\n', 'notify."a b": is no name for a target (line 1); at most 64 letters, digits, _, . and -'),
+        (
+            '[notify.ops]\ncommand = ["no-such-program"]\n',
+            'notify.ops.command: there is no program "no-such-program" (line 2); give its whole path',
+        ),
+        (
+            '[notify.ops]\nurl = { env = "NOT_SET_HERE" }\n',
+            "notify.ops.url: the environment variable NOT_SET_HERE is not set (line 2); set it before the start",
+        ),
         ("remotes = 1\n", "remotes: wants tables, one for each remote (line 1); [remotes.NAME]"),
         ("routes = 1\n", "routes: wants a list of tables (line 1); [[routes]]"),
         ("transload = 1\n", "transload: wants a table, { ... } (line 1)"),
@@ -154,7 +164,12 @@ def route(source: str = 'remote = "box"', to: str = '{ remote = "out" }', more: 
             route(more='steps = [{ kind = "limits", max_size = "much" }]'),
             'routes[acl].steps[0].max_size: wants a size such as "200MB" or "1GiB" (line 18)',
         ),
-        (route(more="expect = {}"), "routes[acl].expect: unknown key (line 18); this version of Transload does not have it"),
+        (route(more="expect = {}"), "routes[acl].expect: wants by, every, or empty = true (line 18)"),
+        (
+            route(more='expect = { every = "1h", min_rows = 3 }'),
+            'routes[acl].expect.min_rows: wants a step that counts rows (line 18); { kind = "format" }',
+        ),
+        (route(more='notify = ["ops"]'), 'routes[acl].notify[0]: there is no target "ops" (line 18); [notify.NAME] makes one'),
         (route(more="atempts = 3"), 'routes[acl].atempts: unknown key (line 18); did you mean "attempts"?'),
         (route(more="attempts = 0"), "routes[acl].attempts: wants at least 1 (line 18)"),
         (route(more="attempts = 1.5"), "routes[acl].attempts: wants a whole number (line 18)"),

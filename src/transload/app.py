@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 from transload import crash
+from transload.alerts import places_of
 from transload.config.serving import refuse_idle
 from transload.deliver import deliver
 from transload.errors import ConfigError, TransloadError
@@ -174,7 +175,7 @@ class Transload:
 
     def _workplace(self, worker: str, *, once: bool) -> Workplace:
         spool, ledger, config = self.spool, self.ledger, self.config
-        beside = hooks_of(config) | steps_of(self.node)
+        beside = hooks_of(config) | steps_of(self.node) | places_of(config)
         if any(route.source.server for route in config.routes):
             from transload.servers.landing.settling import HomesPlace
 

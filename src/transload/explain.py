@@ -17,7 +17,7 @@ from transload.errors import ConfigError
 
 Place = tuple[str | int, ...]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-LATER = frozenset(("notify", "expect", "index", "only"))
+LATER = frozenset(("index", "only"))
 NOT_YET = "this version of Transload does not have it"
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transload.expecting import Late
+from transload.lateness import lateness
+from transload.ledger import Condition
 from transload.ledger.database import now
 from transload.ledger.standing import Standing, Trouble
-from transload.protocols import SERVER
+from transload.model import to_datetime
+from transload.protocols import NOTIFY, SERVER
 
 if TYPE_CHECKING:
     from transload.config import Config, Route
@@ -35,6 +39,8 @@ class RouteHealth:
     files: Mapping[str, int]
     trouble: Trouble
     oldest: int | None
+    standing: Sequence[Condition] = ()
+    """What stands wrong about it, and has been told (or would have been, had somebody to be told)."""
 
     @property
     def backlog(self) -> int:
@@ -45,6 +51,7 @@ class RouteHealth:
         """What is wrong with it, a line each."""
         told = [f"{self.name}: the source could not be looked at: {self.error}"] if self.error and self.enabled else []
         counts = zip(("held", "quarantined", "failed"), self.trouble, strict=True)
+        told += [f"{self.name}: {one.event} since {_clock(one.since)}: {one.reason}" for one in self.standing]
         return told + [f"{self.name}: {count:,} {word}: transload ls --route {self.name} --state {word}" for word, count in counts if count]
 
 
@@ -64,6 +71,11 @@ class Health:
     banned: int = 0
     """How many addresses, and users at addresses, are shut out now."""
 
+    short: Sequence[Condition] = ()
+    """The machines whose disks are nearly full."""
+    unsent: Mapping[str, int] = field(default_factory=dict)
+    """How many notices each target is still to be told of."""
+
     @property
     def oldest(self) -> int | None:
         """When the oldest undelivered file was first seen."""
@@ -72,7 +84,8 @@ class Health:
     def faults(self) -> list[str]:
         """What is wrong, a line each; nothing when all is well."""
         found = [fault for route in self.routes for fault in route.faults()]
-        found += [f"{trip.name} is away: {trip.reason}" for trip in self.away]
+        found += [f"{trip.name.removeprefix(NOTIFY)} is away: {trip.reason}" for trip in self.away]
+        found += [f"{one.subject}: {one.reason}" for one in self.short]
         found += [f"worker {worker.id} is dead; the next one that starts takes its work" for worker, alive in self.workers if not alive]
         if self.free < self.min_free:
             found.append(f"the disk of the spool has {self.free:,} bytes left, {self.min_free:,} are to stay free: nothing is fetched")
@@ -84,18 +97,42 @@ def health(config: Config, ledger: Ledger | None) -> Health:
     free, min_free = _free(config.data / "spool"), config.spool.min_free
     if ledger is None:
         return Health([_route(route, None, {}, Trouble(), None) for route in config.routes], (), (), free, min_free)
-    standing, rows = Standing(ledger.database), ledger.looks.rows()
+    standing, rows, at = Standing(ledger.database), ledger.looks.rows(), now()
     tally, troubles, oldest = standing.tally(), standing.troubles(), standing.oldest()
+    told = [one for one in ledger.notices.conditions().values() if one.told]
+    standing_now = [*told, *_late(config, ledger, told, at)]
     routes = [
         _route(route, rows.get(route.name), tally.get(route.name, {}), troubles.get(route.name, Trouble()), oldest.get(route.name))
         for route in config.routes
     ]
+    routes = [replace(one, standing=[wrong for wrong in standing_now if wrong.route == one.name]) for one in routes]
     workers = [(worker, not ledger.presence.is_dead(worker)) for worker in ledger.fleet.workers()]
-    places = {SERVER, *config.remotes, *(to.remote for route in config.routes for to in route.destinations)}
+    places = {
+        SERVER,
+        *config.remotes,
+        *(f"{NOTIFY}{name}" for name in config.notify),
+        *(to.remote for route in config.routes for to in route.destinations),
+    }
     away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in places]
-    at = now()
     banned = sum(ban.until is not None and ban.until > at for ban in ledger.bans.all())
-    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken(), _servers(config, ledger), banned)
+    short = [one for one in told if one.event == "disk"]
+    unsent = {name: count for name, (count, _) in ledger.notices.waiting().items() if name in config.notify}
+    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken(), _servers(config, ledger), banned, short, unsent)
+
+
+def _late(config: Config, ledger: Ledger, told: Sequence[Condition], at: int) -> list[Condition]:
+    """What has become late while no process was there to see it."""
+    known, watching = {one.name for one in told}, ledger.notices.watching()
+    found = []
+    for route in config.routes:
+        verdict = lateness(ledger, route, watching, at) if route.enabled and f"late/{route.name}" not in known else None
+        if isinstance(verdict, Late):
+            found.append(Condition(f"late/{route.name}", "late", route.name, "", verdict.reason, verdict.since, told=False))
+    return found
+
+
+def _clock(at: int) -> str:
+    return f"{to_datetime(at):%Y-%m-%d %H:%M} UTC"
 
 
 def _servers(config: Config, ledger: Ledger) -> Mapping[str, Any] | None:

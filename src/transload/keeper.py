@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from transload.alerts import Finding, due, tell_all
 from transload.desk import desks
 from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
-from transload.protocols import HOOK, STEPS
+from transload.protocols import HOOK, NOTIFY, STEPS
 from transload.schedule import next_run
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 _ASTRAY = 10 * 365 * 86_400_000_000
 _ABANDONED = 86400.0
 """Seconds after which what a cut transfer left is no longer kept for resuming."""
+_TOLD = 30 * 86_400_000_000
+"""How long (microseconds) notices are remembered."""
+_FIND = 2.0
 _CALLS = 8
 """How many calls of a hook are one batch."""
 
@@ -33,6 +38,7 @@ class Keeper:
         """For these routes, or all that are enabled."""
         self._work = work
         self.routes = [route for route in work.config.routes if (route.enabled if routes is None else route.name in routes)]
+        self._finding, self._found = Finding(work, self.routes), 0.0
 
     def begin(self) -> None:
         """Every route has its row, and a time for its next look."""
@@ -72,6 +78,8 @@ class Keeper:
             lines = max(-(-files // limits.files), min(files, spread)) if spread > 1 else 1
             batches = max(lines, -(-size // limits.bytes))
             wanted[target] = wanted.get(target, 0) + batches
+        if not work.once:
+            wanted |= dict.fromkeys(due(work), 1)
         return {remote: count for remote, count in wanted.items() if remote not in away}
 
     def _spread(self, remote: str) -> int:
@@ -86,6 +94,8 @@ class Keeper:
         if trip is not None and (trip.next_try or 0) > now():
             return None
         rows = work.ledger.looks.rows()
+        if remote.startswith(NOTIFY):
+            return work.ledger.notices.claim(work.worker, remote) if remote in due(work) else None
         mine = [route for route in self.routes if not self._held(route, rows.get(route.name))]
         return next((claim for claim in self._offers(remote, mine, rows) if claim is not None), None)
 
@@ -159,8 +169,20 @@ class Keeper:
             ledger.arrivals.strand({worker.node for worker in workers})
         return dead
 
+    def find(self, *, alone: bool) -> None:
+        """Find now and then what somebody should hear of; where another process does that, on this machine only."""
+        if not self._work.once and time.monotonic() - self._found > _FIND:
+            self._finding.look(alone=alone)
+            self._found = time.monotonic()
+
+    def tell(self) -> None:
+        """Find what somebody should hear of, and tell it at once: this process lives too short to gather more."""
+        self._finding.look(alone=True)
+        tell_all(self._work)
+
     def collect(self) -> int:
         """Throw away spooled bytes that nobody needs any more; gives how many bytes."""
+        self._work.ledger.notices.forget(now() - _TOLD)
         keep = self._work.config.spool.keep
         before = now() - round(keep * 1e6)
         self._work.spool.collect_parts(_ABANDONED)

@@ -15,6 +15,9 @@ SERVER = "@server"
 STEPS = "@steps:"
 """With a node's name behind it, where the steps of that node are done."""
 
+NOTIFY = "@notify:"
+"""With a target's name behind it, what somebody who is told of things is called among the remotes."""
+
 HOOK = "@hook:"
 """With a route's name behind it, what its hook is called among the remotes."""
 

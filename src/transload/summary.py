@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transload.config import Route
-    from transload.ledger import Ledger, PassRow, Row
+    from transload.ledger import Condition, Ledger, PassRow, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,14 @@ class RouteSummary:
     failed: int
     bytes: int
     seconds: float
+    late: Sequence[str]
     failures: Sequence[dict[str, str]]
     destinations: Sequence[str]
 
     @property
     def well(self) -> bool:
-        """Whether nothing is failed, quarantined or held, and the source could be looked at."""
-        return not (self.held or self.quarantined or self.failed or any(one["path"] == "" for one in self.failures))
+        """Whether nothing is failed, quarantined, held or late, and the source could be looked at."""
+        return not (self.held or self.quarantined or self.failed or self.late or any(one["path"] == "" for one in self.failures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 when all is well, 1 while anything is failed, quarantined or held."""
+        """0 when all is well, 1 while anything is failed, quarantined, held or late."""
         return 0 if all(route.well for route in self.routes) else 1
 
     def document(self) -> dict[str, Any]:
@@ -54,11 +55,14 @@ class Summary:
 def summarize(ledger: Ledger, routes: Sequence[Route], asked: int, mark: int, seconds: float) -> Summary:
     """What happened to these routes after the event `mark`; a look that was asked for at `asked` and never ended is a failure."""
     rows, trips = ledger.looks.rows(), ledger.fleet.trips()
+    late = [one for one in ledger.notices.conditions().values() if one.event in ("late", "empty")]
     away = {name: trip.reason or "it cannot be reached" for name, trip in trips.items()}
-    return Summary([_route(ledger, route, rows[route.name], asked, away, mark, seconds) for route in routes], seconds)
+    return Summary([_route(ledger, route, rows[route.name], late, asked, away, mark, seconds) for route in routes], seconds)
 
 
-def _route(ledger: Ledger, route: Route, row: PassRow, asked: int, away: Mapping[str, str], mark: int, seconds: float) -> RouteSummary:
+def _route(
+    ledger: Ledger, route: Route, row: PassRow, late: Sequence[Condition], asked: int, away: Mapping[str, str], mark: int, seconds: float
+) -> RouteSummary:
     happened = ledger.view.happened(route.name, mark)
     standing = ledger.view.standing(route.name)
     fetched, size = happened.get(("received", False), (0, 0))
@@ -78,6 +82,7 @@ def _route(ledger: Ledger, route: Route, row: PassRow, asked: int, away: Mapping
         failed=standing.get("failed", 0),
         bytes=size,
         seconds=round(seconds, 3),
+        late=[one.reason for one in late if one.route == route.name],
         failures=failures,
         destinations=[to.id for to in route.destinations],
     )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from transload.alerts import Finding, places_of, tell
 from transload.config import Config
 from transload.deliver import deliver
 from transload.errors import Unreachable
@@ -23,7 +24,7 @@ from transload.settle import settle
 from transload.spool import Spool
 from transload.workplace import Workplace, hooks_of, steps_of
 
-WORK = {"look": look, "fetch": fetch, "deliver": deliver, "process": process, "settle": settle}
+WORK = {"look": look, "fetch": fetch, "deliver": deliver, "process": process, "settle": settle, "tell": tell}
 
 
 class ByHand:
@@ -75,7 +76,7 @@ class ByHand:
             told=lambda *told: self.told.append(told),
             once=True,
             deliver=deliver,
-            beside=hooks_of(config) | steps_of("here"),
+            beside=hooks_of(config) | steps_of("here") | places_of(config),
         )
 
     def reload(self, config: Path) -> None:
@@ -101,6 +102,10 @@ class ByHand:
                 count += 1
             assert count < 1000, "it goes round in circles"
         return count
+
+    def find(self) -> None:
+        """Find what somebody should hear of."""
+        Finding(self.work, self.config.routes).look(alone=True)
 
     def rows(self, **query: Any) -> list[Row]:
         """What the ledger lists, oldest first."""

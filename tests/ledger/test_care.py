@@ -21,8 +21,8 @@ STEP = """
 from __future__ import annotations
 import os, signal
 from alembic import op
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 def upgrade():
     op.execute("create table more (id integer primary key)")
     op.execute("alter table audit add column more text")
@@ -36,7 +36,7 @@ def newer(tmp_path):
     """The migrations of a later program."""
     scripts = tmp_path / "migrations"
     shutil.copytree(care.MIGRATIONS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "v0004_more.py").write_text(STEP)
+    (scripts / "versions" / "v0005_more.py").write_text(STEP)
     return scripts
 
 
@@ -90,7 +90,7 @@ def test_a_ledger_that_is_up_to_date_stays_as_it_is(url, ledger, acts):
 
 def test_an_older_ledger_is_refused_with_the_command_that_helps(url, ledger):
     stamp(url, "0000")
-    with pytest.raises(ConfigError, match="schema 0000, this program wants 0003: run `transload db upgrade`"):
+    with pytest.raises(ConfigError, match="schema 0000, this program wants 0004: run `transload db upgrade`"):
         Ledger(url)
     stamp(url, VERSION)
 
@@ -101,7 +101,7 @@ def test_a_newer_ledger_is_refused_and_never_brought_down(url, ledger):
         Ledger(url)
     with pytest.raises(ConfigError, match="no way down but a backup"):
         care.upgrade(url)
-    assert ["the schema is 9999, this program wants 0003"] == care.check(url)
+    assert ["the schema is 9999, this program wants 0004"] == care.check(url)
     stamp(url, VERSION)
 
 
@@ -109,8 +109,8 @@ def test_an_upgrade_keeps_what_was_in_flight(bare, newer):
     ledger = Ledger(bare)
     number = Acts(ledger).bring()
     ledger.close()
-    assert ("0003", "0004") == care.upgrade(bare, scripts=newer)
-    with pytest.raises(ConfigError, match="0004"):
+    assert ("0004", "0005") == care.upgrade(bare, scripts=newer)
+    with pytest.raises(ConfigError, match="0005"):
         Ledger(bare)
     stamp(bare, VERSION)
     ledger = Ledger(bare)
@@ -131,7 +131,7 @@ def test_an_upgrade_that_is_killed_leaves_the_old_schema_whole(bare, newer, monk
     ledger.close()
     assert [] == care.check(bare)
     monkeypatch.delenv("DIE")
-    assert ("0003", "0004") == care.upgrade(bare, scripts=newer)
+    assert ("0004", "0005") == care.upgrade(bare, scripts=newer)
 
 
 def test_a_ledger_in_use_is_not_upgraded(url, ledger):

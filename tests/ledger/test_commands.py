@@ -81,8 +81,8 @@ def test_what_is_no_backup_is_refused_with_exit_code_2(typed, made, folder):
 
 
 def test_an_upgrade_says_what_it_did(typed, folder):
-    assert (0, "the schema is 0003 now (made)") == typed("upgrade")
-    assert (0, "the schema is 0003 already: nothing to do") == typed("upgrade")
+    assert (0, "the schema is 0004 now (made)") == typed("upgrade")
+    assert (0, "the schema is 0004 already: nothing to do") == typed("upgrade")
 
 
 @pytest.mark.parametrize("command", ["upgrade", "check", "backup", "restore"])

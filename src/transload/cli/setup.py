@@ -114,7 +114,12 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
 
 @app.command("test")
 def try_out(
-    remote: Annotated[str, typer.Argument(metavar="REMOTE", help="A remote's name in the config, or a route's, to try its steps.")],
+    remote: Annotated[
+        str,
+        typer.Argument(
+            metavar="REMOTE", help="A remote's name in the config; a route's, to try its steps; a target's, to send it a message."
+        ),
+    ],
     config: ConfigOption = None,
     *,
     pin: Annotated[bool, typer.Option("--pin", help="Show the server's host key, and the line for the config that pins it.")] = False,
@@ -123,15 +128,36 @@ def try_out(
     """Try a remote out.
 
     Connects, logs in, and lists; where files can be delivered, writes a probe, reads it back and removes it. Says what
-    failed and what to try. Of a route, tries what its steps need: whether a scanner answers, and finds what it should.
+    failed and what to try. Of a route, tries what its steps need: whether a scanner answers, and finds what it should. A
+    target of [notify.NAME] is sent a message that says that it is a test.
     """
     loaded = load(config)
     if remote not in loaded.remotes and remote in {route.name for route in loaded.routes}:
         return _tried_steps(loaded.route(remote), as_json=as_json)
+    if remote not in loaded.remotes and remote in loaded.notify:
+        return _tried_target(loaded, remote, as_json=as_json)
     known_remote(loaded, remote)
     if pin:
         return _pin(loaded, remote)
     return _tried(loaded, remote, as_json=as_json)
+
+
+def _tried_target(config: Config, name: str, *, as_json: bool) -> int:
+    from transload.notify import Message
+
+    target, told = config.notify[name], "it was sent"
+    try:
+        target.send(Message(f"Transload: a test of {name}", f"This is a test: {', '.join(target.on)} would be told here.", ()))
+        well = True
+    except TransloadError as error:
+        well, told = False, str(error)
+    if as_json:
+        show_json({"target": name, "well": well, "tried": [{"what": "send", "well": well, "told": told, "hint": ""}]})
+    elif well:
+        say(f"{name}: send: {told}: {target.where()}")
+    else:
+        warn(f"{name}: send: failed: {told}")
+    return WELL if well else UNWELL
 
 
 def _tried(config: Config, name: str, *, as_json: bool) -> int:

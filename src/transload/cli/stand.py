@@ -21,6 +21,7 @@ from transload.cli.base import (
     table,
     warn,
 )
+from transload.protocols import NOTIFY
 from transload.units import show_duration, show_size
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _status(found: Health, faults: list[str]) -> dict[str, Any]:
         "untaken": found.untaken,
         "servers": found.servers,
         "banned": found.banned,
+        "notices": dict(found.unsent),
         "disk": {"free": found.free, "min_free": found.min_free},
         "oldest_undelivered": moment(found.oldest),
     }
@@ -86,6 +88,7 @@ def _route(route: RouteHealth) -> dict[str, Any]:
         "note": route.note,
         "files": dict(route.files),
         "held": route.trouble.held,
+        "standing": [{"event": one.event, "reason": one.reason, "since": moment(one.since)} for one in route.standing],
         "backlog": route.backlog,
         "oldest_undelivered": moment(route.oldest),
     }
@@ -103,7 +106,10 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         say("no process is at work on this ledger (transload up, transload run)")
     _tell_servers(found)
     for trip in found.away:
-        say(f"{trip.name}: away since {clock(trip.since)}, tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}")
+        tried = f"tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}"
+        say(f"{trip.name.removeprefix(NOTIFY)}: away since {clock(trip.since)}, {tried}")
+    for name, count in found.unsent.items():
+        say(f"{name}: {counted(count, 'notice')} to be told")
     if found.untaken:
         say(f"{counted(found.untaken, 'upload')} that no route took: transload explain server:USER/PATH tells why")
     say(f"{show_size(found.free)} free on the disk of the spool, {show_size(found.min_free)} are to stay free")

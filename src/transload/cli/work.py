@@ -206,6 +206,8 @@ def _show(summary: Summary, config: Config) -> None:
         say(_line(route))
         for to in config.route(route.route).destinations:
             say(f"  {_HOOKED if to.remote in hooks else to.id}: {(hooks.get(to.remote) or config.remotes[to.remote]).where()}")
+        for reason in route.late:
+            warn(f"{route.route}: {reason}")
         for one in route.failures[:_SHOWN]:
             warn(f"{route.route}: {one['path'] or 'the source'}: {one['reason']}")
         if len(route.failures) > _SHOWN:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from transload.config.alerting import check_alerts, check_targets
 from transload.config.check import check_files, check_routes, check_secrets_of
 from transload.config.kinds import REMOTES, STEPS, Kinds
 from transload.config.lines import lines
@@ -24,10 +25,11 @@ from transload.config.serving import check_commands, check_functions, check_keys
 from transload.config.settings import LogSettings, Settings, SpoolSettings
 from transload.errors import ConfigError
 from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
+from transload.notify import Target
 from transload.remotes.base import RemoteSettings
 
 T = TypeVar("T", bound=BaseModel)
-_TOP = ("transload", "remotes", "servers", "users", "routes")
+_TOP = ("transload", "remotes", "servers", "users", "routes", "notify")
 
 
 class Config(BaseModel):
@@ -42,6 +44,7 @@ class Config(BaseModel):
     routes: tuple[Route, ...]
     servers: Servers = Servers()
     users: Mapping[str, User] = {}
+    notify: Mapping[str, Target] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, secrets: bool = True) -> Config:
@@ -92,6 +95,11 @@ class Config(BaseModel):
         url = told if isinstance(told, str) else told.reveal()
         local = re.fullmatch(r"(sqlite[^:]*):///([^/:].*)", url)
         return f"{local[1]}:///{self.file.parent / local[2]}" if local else url
+
+    def told_of(self, route: str) -> tuple[str, ...]:
+        """The targets that are told of a route, or (for an empty name, or a route that is no more) of what concerns everybody."""
+        chosen = next((one.notify for one in self.routes if one.name == route), None)
+        return tuple(self.notify) if chosen is None else chosen
 
     def route(self, name: str) -> Route:
         """The route of that name; ConfigError says which name is near."""
@@ -156,15 +164,19 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     servers = _table(Servers, raw.get("servers", {}), ("servers",), faults, context) or Servers()
     users = _users(raw.get("users", {}), faults, context)
     routes = _routes(raw.get("routes", []), faults, context)
+    targets = _targets(raw.get("notify", {}), faults, context)
     check_routes(raw, remotes, routes, faults)
     check_functions(settings.modules if settings else (), raw.get("routes"), faults)
+    check_alerts(routes, raw.get("notify", {}), faults)
     check_serving(raw, servers, users, routes, faults)
     if secrets:
         tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}
         tables |= {("users", name): user for name, user in users.items()} | {("routes", index): route for index, route in routes.items()}
+        tables |= {("notify", name): target for name, target in targets.items()}
         check_files(tables | ({("transload",): settings} if settings else {}), faults)
         check_keys(servers, faults)
         check_commands(routes, path.parent, faults)
+        check_targets(targets, faults)
     if faults or settings is None:
         return None
     return Config(
@@ -175,6 +187,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
         routes=tuple(routes.values()),
         servers=servers,
         users=users,
+        notify=targets,
     )
 
 
@@ -237,6 +250,17 @@ def _kind(kinds: Kinds[T], name: Any, place: Place, faults: Faults) -> type[T] |
     except LookupError:
         faults.add(place, f'there is no kind "{name}"', meant(name, names) or f"there are {', '.join(names)}")
     return None
+
+
+def _targets(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[str, Target]:
+    if not isinstance(raw, dict):
+        faults.add(("notify",), "wants tables, one for each target", "[notify.NAME]")
+        return {}
+    for name in raw:
+        if not re.fullmatch(IDENTIFIER, name):
+            faults.add(("notify", name), "is no name for a target", "at most 64 letters, digits, _, . and -")
+    found = {name: _table(Target, table, ("notify", name), faults, context) for name, table in raw.items()}
+    return {name: target for name, target in found.items() if target is not None}
 
 
 def _users(raw: Any, faults: Faults, context: dict[str, Any]) -> dict[str, User]:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Discriminator, Field, SerializeAsAny, Tag, fiel
 from transload.config.server import Arriving, Hook
 from transload.config.words import Globs, Identifier, Marking, Naming, Table, Texts
 from transload.errors import Rejected
+from transload.expecting import Expect
 from transload.explain import Hinted, meant
 from transload.model import Name, Verify
 from transload.names import DEFAULT, dated
@@ -213,6 +214,8 @@ class Route(Table):
     on_received: Hook | None = Field(None, description="Who is told of each arrival: { command = [...] } or { url = ..., secret = ... }.")
     arrival: Arriving | None = Field(None, description="From our servers: when an upload counts as an arrival.")
     after: After = Field("keep", description='What becomes of the source once it is delivered: "keep", "delete" or { move = "done/" }.')
+    expect: Expect | None = Field(None, description="What it is to bring, by when: { every = ... }, { by = ... } or { empty = true }.")
+    notify: tuple[Identifier, ...] | None = Field(None, description="Which targets are told of it, of [notify.NAME]; all by default.")
     attempts: int = Field(3, ge=1, le=1000, description="How often a file is tried before it has failed.")
     backoff: Backoff = Backoff()
     batch: Batch = Batch()

@@ -48,6 +48,14 @@ class LogSettings(Table):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class AlertSettings(Table):
+    """From when on something that stands wrong is told."""
+
+    scanner: Duration = Field(300.0, description="How long files may wait unscanned.")
+    backlog: Duration = Field(86400.0, gt=0, description="How old the oldest file that is not delivered may be.")
+    disk: ByteSize = Field(5 * 10**9, description="Below this much free space of the data folder's disk.")
+
+
 class Settings(Table):
     """The [transload] table."""
 
@@ -55,4 +63,5 @@ class Settings(Table):
     database: DatabaseUrl | None = Field(None, description="The ledger's URL when several machines work together.")
     spool: SpoolSettings = SpoolSettings()
     log: LogSettings = Field(default_factory=dict, validate_default=True)
+    alerts: AlertSettings = AlertSettings()
     modules: tuple[str, ...] = Field((), description="Python modules of yours, imported by every process.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from transload import log
+from transload.alerts import tell
 from transload.deliver import deliver
 from transload.errors import TransloadError
 from transload.ledger import Lost
@@ -25,6 +26,7 @@ _WORK: Mapping[str, Callable[[Workplace, Claim], None]] = {
     "deliver": deliver,
     "process": process,
     "settle": settle,
+    "tell": tell,
 }
 
 

@@ -99,7 +99,8 @@ class Engine:
         self.wake()
 
     def tidy(self) -> None:
-        """Throw away what is old, unless that was done within the hour: a run from cron lives too short to do it by the clock."""
+        """What a run does last: tell what somebody should hear of, and throw away what is old, unless that was done within the hour."""
+        self._keeper.tell()
         mark = self._work.config.data / "tidied"
         if not mark.exists() or time.time() - mark.stat().st_mtime > _HOUR:
             mark.touch()
@@ -211,8 +212,10 @@ class Engine:
         due = self._keeper.due()
         live, held = slots.live()
         # A keeper may be frozen with its lock in its hands, so now and then everybody looks for the dead.
-        if work.ledger.presence.hold("keeper") or beat:
+        alone = work.ledger.presence.hold("keeper")
+        if alone or beat:
             self._keep(slots, held)
+        self._keeper.find(alone=alone)
         slow = self._slow() if due else {}
         limits = work.connections
         for remote, count in due.items():

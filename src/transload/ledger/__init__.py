@@ -11,6 +11,7 @@ from transload.ledger.entries import Received, Trouble, Wanted
 from transload.ledger.fleet import Fleet, Trip, Worker
 from transload.ledger.hand import Hand
 from transload.ledger.looks import Found, Known, Looks, PassRow
+from transload.ledger.notices import Condition, News, Notices
 from transload.ledger.owing import Owed
 from transload.ledger.people import People
 from transload.ledger.presence import Presence
@@ -24,6 +25,7 @@ __all__ = [
     "Bans",
     "Claim",
     "Claims",
+    "Condition",
     "Database",
     "Deliveries",
     "Due",
@@ -34,7 +36,9 @@ __all__ = [
     "Ledger",
     "Looks",
     "Lost",
+    "News",
     "NoRoom",
+    "Notices",
     "Outcome",
     "Owed",
     "PassRow",
@@ -71,6 +75,7 @@ class Ledger:
         self.fleet = Fleet(self.database)
         self.hand = Hand(self.database)
         self.looks = Looks(self.database)
+        self.notices = Notices(self.database)
         self.people = People(self.database)
         self.presence = Presence(self.database)
         self.processing = Processing(self.database)

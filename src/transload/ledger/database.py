@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from transload.errors import Busy, ConfigError, Full, LedgerAway
-from transload.ledger.schema_of_steps import tables
+from transload.ledger.schema_of_notices import tables
 
-VERSION = "0003"
+VERSION = "0004"
 _BUSY = 60.0
 FROZEN = 20.0
 """A process that is frozen inside a transaction holds its locks: after so many seconds PostgreSQL takes them away."""

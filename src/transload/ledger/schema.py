@@ -84,6 +84,8 @@ Index(
 Index("arrivals_parent", arrivals.c.parent, sqlite_where=arrivals.c.parent.is_not(None), postgresql_where=arrivals.c.parent.is_not(None))
 Index("arrivals_by_state", arrivals.c.state, arrivals.c.route, arrivals.c.id)
 Index("arrivals_by_text", arrivals.c.text)
+_kept_waiting = text("state = 'received' and reason is not null")
+Index("arrivals_waiting", arrivals.c.route, arrivals.c.id, sqlite_where=_kept_waiting, postgresql_where=_kept_waiting)
 
 known = Table(
     "known",
@@ -167,6 +169,9 @@ events = Table(
     Index("events_of", "arrival", "id"),
 )
 """Every change of state, appended and never edited."""
+
+_bad = text("what in ('failed', 'quarantined', 'infected')")
+Index("events_bad", events.c.at, events.c.id, sqlite_where=_bad, postgresql_where=_bad)
 
 claims = Table(
     "claims",

@@ -117,7 +117,7 @@ class Standing:
         waits = deliveries.c.reason.is_not(None) & still_open
         stuck = select(deliveries.c.arrival).where(waits)
         held = or_(
-            (arrivals.c.state == "seen") & arrivals.c.reason.is_not(None),
+            arrivals.c.state.in_(("seen", "received")) & arrivals.c.reason.is_not(None),
             arrivals.c.state.in_(("received", "ready")) & arrivals.c.id.in_(stuck),
         )
         bad = or_(arrivals.c.state.in_(("failed", "quarantined")), held)

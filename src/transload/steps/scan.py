@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from transload.errors import Busy, Changed, Rejected, TransloadError
+from transload.errors import Busy, Changed, Rejected, TransloadError, Unreachable
 from transload.secret import RelativePath
 from transload.steps.base import FileView, Output, Scratch, Step, Verdict
 from transload.steps.clamd import Clamd, place
@@ -85,7 +85,7 @@ class Scan(Step):
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """Let the file on as it is, once it is found clean."""
         before = work.known("scan", file.sha256)
-        verdict = before if before is not None and before.found == "infected" else self._verdict(file, work, before)
+        verdict = before if before is not None and before.found == "infected" else self._asked(file, work, before)
         work.note(verdict)
         if verdict.found != "clean":
             raise Rejected(f"infected: {verdict.facts.get('signature', 'found by an earlier scan')}")
@@ -102,6 +102,15 @@ class Scan(Step):
         if self.clamd is not None:
             return Clamd(self.clamd, self.timeout)
         return HttpScanner(self.url or "", self.dialect, self.ca, self.timeout)
+
+    def _asked(self, file: FileView, work: Scratch, before: Verdict | None) -> Verdict:
+        """The verdict; what keeps it from being had says that the file was not scanned, which is what alerts look for."""
+        try:
+            return self._verdict(file, work, before)
+        except (Unreachable, Busy, Changed) as error:
+            if str(error).startswith("not scanned"):
+                raise
+            raise type(error)(f"not scanned: {error}") from error
 
     def _verdict(self, file: FileView, work: Scratch, before: Verdict | None) -> Verdict:
         """What the scanner says of it, or said of these bytes with the signatures that it has now."""

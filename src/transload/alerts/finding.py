@@ -1,0 +1,144 @@
+"""Finding what somebody should hear of: what went wrong with files, what is late, what stands wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from transload.alerts.standing import Wrong, change
+from transload.expecting import Fine, Late, Verdict, judge_run
+from transload.lateness import lateness, watch_of
+from transload.ledger import Condition, News, now
+from transload.model import to_datetime
+from transload.units import show_size
+
+if TYPE_CHECKING:
+    from transload.config import Route
+    from transload.notice import Notice
+    from transload.workplace import Workplace
+
+_READ, _BEGUN = "events", "events from"
+_BACK = 120_000_000
+"""How far (microseconds) events are read again: one is written down some time after its moment."""
+_AGAIN = 15_000_000
+"""How soon (microseconds) it is looked again whether what is late has come."""
+_ENOUGH = 1.1
+
+_Found = Iterator[tuple[str, Wrong | None]]
+"""By name: something is wrong, or well (None). What cannot be told is left out."""
+
+
+class Finding:
+    """Looks, for the routes of one process, and writes what it finds into the ledger's outbox."""
+
+    def __init__(self, work: Workplace, routes: Sequence[Route]) -> None:
+        """Nothing is looked at before `look`."""
+        self._work, self._routes = work, routes
+        self._quiet: dict[str, int] = {}
+        self._read: set[str] = set()
+
+    def look(self, *, alone: bool) -> None:
+        """Look at all there is, or (where another does that, not `alone`) at this machine only."""
+        at, book, news = now(), self._work.ledger.notices, News()
+        before = book.conditions()
+        found = dict(self._disk(at))
+        if alone:
+            watching = book.watching()
+            found |= (
+                dict(self._late(watching, news, at)) | dict(self._empty()) | dict(self._unscanned(before, at)) | dict(self._backlog(at))
+            )
+            self._forget_others(before, news)
+            self._troubles(watching, news, at)
+        for name, wrong in found.items():
+            standing, over, notice = change(name, wrong, before.get(name), at)
+            news.standing += [standing] if standing else []
+            news.over += [name] if over else []
+            self._owe(notice, news)
+        if news.notices or news.standing or news.over or news.watches:
+            book.write(news)
+
+    def _owe(self, notice: Notice | None, news: News) -> None:
+        if notice is not None:
+            news.notices += [
+                (name, notice) for name in self._work.config.told_of(notice.route) if self._work.config.notify[name].wants(notice)
+            ]
+
+    def _troubles(self, watching: dict[str, int], news: News, at: int) -> None:
+        """What was quarantined and what has failed since the last time; never what was before anybody was to be told."""
+        if not self._work.config.notify:
+            return
+        since = watching.get(_READ)
+        if since is not None:
+            found = self._work.ledger.notices.troubles(max(since - _BACK, watching[_BEGUN]))
+            for one in found:
+                if one.key not in self._read:
+                    self._owe(one, news)
+            self._read = {one.key for one in found}
+        else:
+            news.watches.append((_BEGUN, at))
+        if since is None or since + _BACK // 2 < at:
+            news.watches.append((_READ, at))
+
+    def _late(self, watching: dict[str, int], news: News, at: int) -> _Found:
+        for route in self._routes:
+            if route.expect is None:
+                continue
+            if watch_of(route) not in watching:
+                news.watches.append((watch_of(route), at))
+            elif self._quiet.get(route.name, 0) <= at:
+                verdict = lateness(self._work.ledger, route, watching, at)
+                if verdict is not None:
+                    self._quiet[route.name] = at + _AGAIN if isinstance(verdict, Late) else min(verdict.until, at + 600_000_000)
+                    yield from _judged(f"late/{route.name}", route, verdict)
+
+    def _empty(self) -> _Found:
+        expecting = [route for route in self._routes if route.expect is not None and route.expect.empty and not route.source.server]
+        rows = self._work.ledger.looks.rows() if expecting else {}
+        for route in expecting:
+            row = rows.get(route.name)
+            if row is not None and route.expect is not None and row.ended is not None and row.claim is None and row.error is None:
+                yield from _judged(f"empty/{route.name}", route, judge_run(route.expect, row.wanted, row.ended))
+
+    def _unscanned(self, before: dict[str, Condition], at: int) -> _Found:
+        waiting = {one.route: one for one in self._work.ledger.notices.unscanned()}
+        for route in self._routes:
+            one = waiting.get(route.name)
+            told = f"{one.files:,} files wait: {one.reason}" if one else ""
+            wrong = Wrong("scanner", route.name, "", told, at, self._work.config.settings.alerts.scanner) if one else None
+            if wrong is not None or f"scanner/{route.name}" in before:
+                yield f"scanner/{route.name}", wrong
+
+    def _backlog(self, at: int) -> _Found:
+        limit = at - round(self._work.config.settings.alerts.backlog * 1e6)
+        for route in self._routes:
+            oldest = self._work.ledger.notices.oldest(route.name)
+            told = f"the oldest file that is not delivered was seen at {to_datetime(oldest):%Y-%m-%d %H:%M} UTC" if oldest else ""
+            yield f"backlog/{route.name}", Wrong("backlog", route.name, "", told, at) if oldest is not None and oldest < limit else None
+
+    def _disk(self, at: int) -> _Found:
+        """Room that is just about enough is not told as well again."""
+        config, node = self._work.config, self._work.node
+        free, least = shutil.disk_usage(config.data).free, config.settings.alerts.disk
+        if free < least:
+            told = f"{show_size(free)} are free for {config.data}; below {show_size(config.spool.min_free)} nothing is fetched"
+            yield f"disk/{node}", Wrong("disk", "", node, told, at)
+        elif free >= least * _ENOUGH:
+            yield f"disk/{node}", None
+
+    def _forget_others(self, before: dict[str, Condition], news: News) -> None:
+        """What is about a route, an expectation or a machine that is no more is over, and nobody has to hear of it."""
+        routes = {route.name: route for route in self._routes}
+        nodes = {self._work.node, *(worker.node for worker in self._work.ledger.fleet.workers())}
+        for name, one in before.items():
+            route = routes.get(one.route)
+            expects = route is not None and route.expect is not None
+            gone = one.subject not in nodes if one.event == "disk" else route is None or (one.event in ("late", "empty") and not expects)
+            news.over += [name] if gone else []
+
+
+def _judged(name: str, route: Route, verdict: Verdict) -> _Found:
+    if isinstance(verdict, Late):
+        yield name, Wrong(verdict.event, route.name, "", verdict.reason, verdict.since)
+    elif isinstance(verdict, Fine):
+        yield name, None

@@ -1,0 +1,306 @@
+"""Alerts: the right ones hear of what went wrong, each thing once, whatever dies; and no file waits for that."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+
+from tests.engine.byhand import Yard
+from tests.peers.receiver import Receiver
+from tests.test_process import Judge
+from transload import crash
+from transload.config.kinds import STEPS
+from transload.ledger import now
+
+STEP = 'steps = [{ kind = "judge" }]'
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(autouse=True)
+def judge(monkeypatch):
+    monkeypatch.setitem(STEPS.ours, "judge", f"{Judge.__module__}:Judge")
+    Judge.away = False
+
+
+@pytest.fixture
+def alerts(yard, receiver):
+    """A yard whose route is watched, from now on, by the target `ops` (and those in `more`); `told` is what it heard of."""
+
+    def make(route: str = STEP, ops: str = 'group = "0s"', more: str = "", alerts: str = "", to: str = "") -> Yard:
+        table = f'[transload.alerts]\n{alerts}\n[notify.ops]\nwebhook = "http://{receiver.at}/ops"\n{ops}\n{more}'
+        it = yard(route, more=table, to=f'{{ remote = "dst"{to} }}')
+        it.hand.ledger.looks.declare(["r"])
+        it.hand.find()
+        return it
+
+    return make
+
+
+def _told(receiver, path="/ops"):
+    notices = [one for at, _, body in receiver.got if at == path for one in json.loads(body)["notices"]]
+    return [(one["event"], one["subject"], one["reason"]) for one in notices]
+
+
+def _find_and_tell(it) -> None:
+    it.hand.find()
+    it.hand.work_off()
+
+
+def _age(it, sql: str, **values) -> None:
+    """Time passes, as far as the ledger knows."""
+    with it.hand.ledger.database.write() as connection:
+        connection.execute(text(sql), values)
+
+
+def test_a_file_in_quarantine_is_told_once_with_its_source_and_reason(alerts, receiver):
+    it = alerts()
+    it.put("in/evil.csv", b"bad")
+    it.put("good.csv", b"good")
+    it.hand.go()
+    for _ in range(3):
+        _find_and_tell(it)
+    assert [("quarantined", "in/evil.csv", "bad in itself")] == _told(receiver)
+    [(_, _, body)] = receiver.got
+    told = json.loads(body)
+    assert "src" == told["notices"][0]["source"]
+    assert "Transload: r: quarantined (1)" == told["title"]
+    assert "in/evil.csv" in told["text"]
+    assert "bad in itself" in told["text"]
+
+
+def test_a_file_that_failed_at_a_destination_is_one_notice(alerts, receiver):
+    it = alerts("", to=', conflict = "fail"')
+    (it.folder / "dst" / "a.csv").write_bytes(b"another")
+    it.put("a.csv", b"a")
+    it.hand.go()
+    assert {"a.csv": "failed"} == it.hand.states()
+    _find_and_tell(it)
+    [(event, subject, reason)] = _told(receiver)
+    assert ("failed", "a.csv") == (event, subject)
+    assert reason.startswith("to dst: ")
+
+
+def test_what_was_before_anybody_was_to_be_told_is_not_told(yard, receiver):
+    it = yard(STEP)
+    it.put("old.csv", b"bad")
+    it.hand.go()
+    it.hand.find()
+    it.rewrite(STEP, more=f'[notify.ops]\nwebhook = "http://{receiver.at}/ops"\ngroup = "0s"')
+    _find_and_tell(it)
+    it.put("new.csv", b"bad again")
+    it.hand.go()
+    _find_and_tell(it)
+    assert [("quarantined", "new.csv", "bad in itself")] == _told(receiver)
+
+
+def test_a_route_says_who_is_told_and_a_target_says_of_what(alerts, receiver):
+    more = "".join(f'[notify.{name}]\nwebhook = "http://{receiver.at}/{name}"\ngroup = "0s"\n' for name in ("late", "other"))
+    it = alerts(f'{STEP}\nnotify = ["ops", "late"]', more=more.replace('/late"', '/late"\non = ["late"]'))
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    _find_and_tell(it)
+    assert ["/ops"] == [path for path, _, _ in receiver.got]
+
+
+def test_a_target_that_is_away_stops_no_file_and_is_told_when_it_is_back(alerts, receiver):
+    receiver.status = 503
+    it = alerts()
+    for number in range(5):
+        it.put(f"{number}.csv", b"bad" if number % 2 else b"good")
+        it.hand.go()
+        _find_and_tell(it)
+    assert 3 == len(it.delivered)
+    assert 1 == len(receiver.got), "it is not asked again before its time"
+    trip = it.hand.ledger.fleet.trips()["@notify:ops"]
+    assert "127.0.0.1 answered 503" in (trip.reason or "")
+    assert {"ops": 2} == {name: count for name, (count, _) in it.hand.ledger.notices.waiting().items()}
+    receiver.status = 200
+    receiver.got.clear()
+    it.hand.again()
+    it.hand.work_off()
+    assert ["1.csv", "3.csv"] == [subject for _, subject, _ in _told(receiver)]
+    assert {} == it.hand.ledger.notices.waiting()
+    assert {} == it.hand.ledger.fleet.trips()
+
+
+def test_a_death_between_the_sending_and_the_ledger_tells_it_once_more_and_then_never(alerts, receiver, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(name: str) -> None:
+        if name == "told":
+            raise Killed
+
+    it = alerts()
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    it.hand.find()
+    with monkeypatch.context() as patched, suppress(Killed):
+        patched.setattr(crash, "point", die)
+        it.hand.work_off()
+    for claim in it.hand.ledger.claims.open():
+        it.hand.ledger.claims.done(claim.id)
+    for _ in range(3):
+        _find_and_tell(it)
+    assert 2 == len(receiver.got)
+    assert 1 == len({json.loads(body)["id"] for _, _, body in receiver.got}), "who gets it twice can tell"
+
+
+def test_notices_of_one_kind_wait_for_each_other_and_come_as_one(alerts, receiver):
+    it = alerts(ops='group = "1h"')
+    for number in range(3):
+        it.put(f"{number}.csv", b"bad")
+        it.hand.go()
+        _find_and_tell(it)
+    assert [] == receiver.got
+    _age(it, "update notices set at = at - :much", much=HOUR)
+    _find_and_tell(it)
+    assert 1 == len(receiver.got)
+    assert 3 == json.loads(receiver.got[0][2])["count"]
+
+
+def test_more_than_the_rate_waits_and_is_summed_up(alerts, receiver):
+    it = alerts(ops='group = "0s"\nrate = 2')
+    for number in range(4):
+        it.put(f"{number}.csv", b"bad")
+        it.hand.go()
+        _find_and_tell(it)
+    assert 2 == len(receiver.got)
+    _age(it, "update notices set sent = sent - :much where sent is not null", much=HOUR)
+    _find_and_tell(it)
+    assert 3 == len(receiver.got)
+    assert ["2.csv", "3.csv"] == [subject for _, subject, _ in _told(receiver)][2:]
+
+
+# What is expected
+
+
+def test_late_is_told_once_and_recovered_once(alerts, receiver):
+    it = alerts('expect = { every = "1h" }')
+    _find_and_tell(it)
+    assert [] == receiver.got
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    for _ in range(3):
+        _find_and_tell(it)
+    assert [("late", "", "no file came in 1h00m")] == _told(receiver)
+    it.put("a.csv", b"a")
+    it.hand.go()
+    for _ in range(3):
+        _find_and_tell(it)
+    assert ["late", "recovered"] == [event for event, _, _ in _told(receiver)]
+    assert "no file came in 1h00m" in _told(receiver)[1][2]
+
+
+def test_what_went_to_quarantine_has_not_come(alerts, receiver):
+    it = alerts(f'{STEP}\nexpect = {{ every = "1h" }}')
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    _find_and_tell(it)
+    assert ["late", "quarantined"] == sorted(event for event, _, _ in _told(receiver))
+
+
+def test_files_that_are_too_few_rows_do_not_count(alerts, receiver):
+    it = alerts('steps = [{ kind = "format" }]\nexpect = { every = "1h", min_rows = 2 }')
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    it.put("a.csv", b"x,y\n1,2\n")
+    it.hand.go()
+    _find_and_tell(it)
+    assert [("late", "", "no file came in 1h00m; a.csv has 1 row, at least 2 are wanted")] == _told(receiver)
+    it.put("b.csv", b"x,y\n1,2\n3,4\n")
+    it.hand.go()
+    _find_and_tell(it)
+    assert "recovered" == _told(receiver)[-1][0]
+
+
+def test_another_expectation_is_watched_anew(alerts, receiver):
+    it = alerts('expect = { every = "1h" }')
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    table = f'[notify.ops]\nwebhook = "http://{receiver.at}/ops"\ngroup = "0s"'
+    it.rewrite('expect = { every = "2h" }', more=table)
+    _find_and_tell(it)
+    assert [] == receiver.got
+
+
+def test_a_run_that_brings_nothing_is_told_until_one_brings_something(alerts, receiver):
+    it = alerts("expect = { empty = true }")
+    for _ in range(3):
+        it.hand.go()
+        _find_and_tell(it)
+    assert [("empty", "", "the run brought no file")] == _told(receiver)
+    it.put("a.csv")
+    it.hand.go()
+    _find_and_tell(it)
+    assert "recovered" == _told(receiver)[-1][0]
+
+
+# What stands wrong
+
+
+def test_files_that_wait_unscanned_are_told_after_a_time_and_when_they_go_on(alerts, receiver, tmp_path):
+    it = alerts(f'steps = [{{ kind = "scan", clamd = "unix:{tmp_path}/nobody.ctl" }}]', alerts='scanner = "5m"')
+    it.put("a.csv", b"a")
+    it.hand.go()
+    assert {"a.csv": "received"} == it.hand.states()
+    _find_and_tell(it)
+    assert [] == receiver.got
+    _age(it, "update conditions set since = since - :much", much=HOUR)
+    for _ in range(2):
+        _find_and_tell(it)
+    [(event, _, reason)] = _told(receiver)
+    assert "scanner" == event
+    assert reason.startswith("1 files wait: not scanned: ")
+    _age(it, "update arrivals set state = 'skipped'")
+    _find_and_tell(it)
+    assert "recovered" == _told(receiver)[-1][0]
+
+
+def test_a_short_silence_of_the_scanner_is_nobodys_business(alerts, receiver, tmp_path):
+    it = alerts(f'steps = [{{ kind = "scan", clamd = "unix:{tmp_path}/nobody.ctl" }}]')
+    it.put("a.csv", b"a")
+    it.hand.go()
+    it.hand.find()
+    _age(it, "update arrivals set state = 'skipped'")
+    _find_and_tell(it)
+    assert [] == receiver.got
+    assert {} == it.hand.ledger.notices.conditions()
+
+
+def test_a_backlog_that_is_old_and_a_disk_that_is_nearly_full_are_told(alerts, receiver):
+    it = alerts(alerts='backlog = "1h"\ndisk = "900TB"')
+    Judge.away = True
+    it.put("a.csv", b"a")
+    it.hand.go()
+    _age(it, "update arrivals set first_seen = first_seen - :much", much=2 * HOUR)
+    _find_and_tell(it)
+    assert {"backlog", "disk"} == {event for event, _, _ in _told(receiver)}
+
+
+def test_what_stands_wrong_about_a_route_that_is_no_more_is_over_without_a_word(alerts, receiver):
+    it = alerts('expect = { every = "1h" }')
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    _find_and_tell(it)
+    it.rewrite("", more=f'[notify.ops]\nwebhook = "http://{receiver.at}/ops"\ngroup = "0s"')
+    _find_and_tell(it)
+    assert ["late"] == [event for event, _, _ in _told(receiver)]
+    assert {} == it.hand.ledger.notices.conditions()
+
+
+def test_notices_are_forgotten_in_the_end(alerts):
+    it = alerts()
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    it.hand.find()
+    it.hand.ledger.notices.forget(now() - HOUR)
+    assert 1 == len(it.hand.ledger.notices.unsent("ops"))
+    it.hand.ledger.notices.forget(now() + HOUR)
+    assert [] == it.hand.ledger.notices.unsent("ops")

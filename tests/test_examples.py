@@ -12,6 +12,7 @@ from transload.match import Selector, Take
 from transload.model import Entry, Name
 from transload.names import Facts
 
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # a part of Apprise for signed mail
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.toml"))
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -20,7 +21,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 def load(monkeypatch):
     def load(path: Path) -> Config:
         for name in re.findall(r'\{ env = "(\w+)" \}', path.read_text()):
-            monkeypatch.setenv(name, "secret-of-an-example")
+            monkeypatch.setenv(name, "json://127.0.0.1/secret" if name == "SLACK_URL" else "secret-of-an-example")
         assert [] == [str(fault) for fault in check(path)]
         return Config.load(path)
 

@@ -16,6 +16,7 @@ import pytest
 from tests.peers import azurite as azure
 from tests.peers import moto as s3
 from tests.peers.base import PASSWORD, USER
+from tests.peers.clamd import Clamd
 from tests.peers.web import Page, Web
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -39,6 +40,7 @@ SECRETS = {
     "VAULT_KEY": s3.ACCESS_KEY,
     "VAULT_SECRET": s3.SECRET_KEY,
     "AZURE_KEY": azure.KEY,
+    "SLACK_URL": "mmost://127.0.0.1:9/nobody",
 }
 
 
@@ -129,14 +131,21 @@ def test_lists_from_the_web_end_in_the_folder_on_the_ftps_server(tmp_path, vsftp
         assert 3 == len(list(target.iterdir()))
 
 
+@pytest.fixture
+def clamd():
+    with Clamd() as clamd:
+        yield clamd
+
+
 @pytest.mark.slow
-def test_the_gate_delivers_to_both_buckets_and_then_deletes_the_source(tmp_path, sshd, moto):
+def test_the_gate_delivers_to_both_buckets_and_then_deletes_the_source(tmp_path, sshd, moto, clamd):
     roll, odd, other = "ACL_HomeOfficeRoll3_20260101.csv", "[-PRMD=EG-ADMD=ICAO-C=XX-;MTA-EGGG-1-MTCU_0123456789ABCDEF].json", "readme.txt"
     plant(tmp_path / "carrier", {f"out/{roll}": b"1,2\n", f"out/{odd}": b"{}", f"out/{other}": b"no"})
     example, lake, vault = Example("gate", tmp_path), moto.bucket(), moto.bucket()
     example.at("carrier", **login(sshd, tmp_path / "carrier"))
     for remote, bucket in (("lake", lake), ("vault", vault)):
         example.at(remote, bucket=bucket, endpoint=moto.url, region=s3.REGION)
+    example.raw["routes"][0]["steps"][0]["clamd"] = f"unix:{clamd.socket}"
     example.run()
     client = moto.client()
     stored = {name: [one["Key"] for one in client.list_objects_v2(Bucket=name)["Contents"]] for name in (lake, vault)}

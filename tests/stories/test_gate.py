@@ -1,7 +1,8 @@
-"""Story Q: a partner's SFTP folder, to two S3 buckets; the ledger on SQLite or PostgreSQL."""
+"""Story Q: a partner's SFTP folder, by clamd, to two S3 buckets; Slack hears of what is bad; the ledger on SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -11,6 +12,8 @@ import pytest
 
 from tests.crash.until import until
 from tests.peers import moto as moto_peer
+from tests.peers.clamd import EICAR, Clamd
+from tests.peers.receiver import Receiver
 from tests.peers.relay import Relay
 from tests.stories.outside import objects
 from tests.stories.stage import PASSWORD, QUICK, s3, sftp
@@ -23,12 +26,13 @@ MESSAGE = "[-PRMD=EG-ADMD=ICAO-C=XX-;MTA-EGGG-1-MTCU_0123456789ABCDEF].json"
 
 
 class Gate:
-    """examples/gate.toml with a folder `out` of sshd, and two buckets of moto."""
+    """examples/gate.toml with a folder `out` of sshd, clamd, two buckets of moto, and something that speaks like Slack."""
 
-    def __init__(self, stage, sshd, there, moto) -> None:
-        self.stage, self.sshd, self.there, self.moto = stage, sshd, there, moto
+    def __init__(self, stage, sshd, there, moto, clamd, slack) -> None:
+        self.stage, self.sshd, self.there, self.moto, self.clamd, self.slack = stage, sshd, there, moto, clamd, slack
         self.lake, self.vault = moto.bucket(), moto.bucket()
         stage.secrets |= {"CARRIER_PASSWORD": PASSWORD, "LAKE_KEY": "lake-key-0001", "LAKE_SECRET": "lake-canary-0001"}
+        stage.secrets["SLACK_URL"] = f"mmost://{slack.at}/slackcanary0004"
         stage.secrets |= {"VAULT_KEY": "vault-key-0002", "VAULT_SECRET": "vault-canary-0002"}
 
     def example(self, **more: str) -> None:
@@ -40,10 +44,11 @@ class Gate:
             'region = "eu-west-2"': s3(self.moto),
             'bucket = "landing"': f'bucket = "{self.lake}"',
             'bucket = "vault"': f'bucket = "{self.vault}"',
+            "/run/clamav/clamd.ctl": str(self.clamd.socket),
         }
         self.stage.example("gate", changes | more)
 
-    def put(self, name: str, data: bytes = b"data", modified: float = LONG_AGO) -> None:
+    def put(self, name: str, data: bytes = b'"data"', modified: float = LONG_AGO) -> None:
         self.there.plant(b"out/" + name.encode(), data, modified)
 
     @property
@@ -57,11 +62,23 @@ class Gate:
         return {re.sub(r"^\d{4}-\d\d-\d\d/\d\d:\d\d:\d\d\.\d{6}/", "", name): data for name, data in objects(self.moto, self.lake).items()}
 
 
+@pytest.fixture(scope="module")
+def clamd():
+    with Clamd() as clamd:
+        yield clamd
+
+
 @pytest.fixture
-def gate(stage, sshd, disk, moto):
+def slack():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def gate(stage, sshd, disk, moto, clamd, slack):
     there = disk(sshd)
     (there.path / "out").mkdir()
-    return Gate(stage, sshd, there, moto)
+    return Gate(stage, sshd, there, moto, clamd, slack)
 
 
 KEPT = {'after = "delete"': 'after = "keep"'}
@@ -113,7 +130,7 @@ def test_q2_what_is_in_the_ledger_is_not_fetched_again_and_what_was_begun_is_fin
     assert ["seen", "seen"] == [one["state"] for one in gate.stage.ls()]
     gate.stage.run_dies("committed")
     assert 3 == gate.stage.run()["acl"]["delivered"], "one of the two goes to both buckets"
-    assert {ROLL: b"data", MESSAGE: b"data"} == {name: data for name, data in gate.landed.items() if not name.endswith(".done")}
+    assert {ROLL: b'"data"', MESSAGE: b'"data"'} == {name: data for name, data in gate.landed.items() if not name.endswith(".done")}
     again = gate.stage.run()["acl"]
     assert (2, 0, 0) == (again["seen"], again["fetched"], again["delivered"])
     if kind == "postgresql":
@@ -164,7 +181,7 @@ class Ear(Relay):
 
 def test_q4_each_bucket_has_its_own_login_names_filter_and_encryption_and_a_marker_follows(gate):
     gate.put(ROLL, b"a roll")
-    gate.put(MESSAGE, b"a message")
+    gate.put(MESSAGE, b'"a message"')
     before = datetime.now(UTC)
     with Ear(gate.moto.port) as lake, Ear(gate.moto.port) as vault:
         gate.example()
@@ -177,7 +194,7 @@ def test_q4_each_bucket_has_its_own_login_names_filter_and_encryption_and_a_mark
     assert b"vault-key-0002" not in lake.heard
     assert b"Credential=vault-key-0002/" in vault.heard
     assert b"lake-key-0001" not in vault.heard
-    assert {ROLL: b"a roll", f"{ROLL}.done": b"", MESSAGE: b"a message", f"{MESSAGE}.done": b""} == gate.landed
+    assert {ROLL: b"a roll", f"{ROLL}.done": b"", MESSAGE: b'"a message"', f"{MESSAGE}.done": b""} == gate.landed
     times = {name.rpartition("/")[0] for name in objects(gate.moto, gate.lake)}
     assert all(before <= datetime.strptime(f"{one}Z", "%Y-%m-%d/%H:%M:%S.%f%z") <= datetime.now(UTC) for one in times)
     assert {f"2023/11/14/{ROLL}": b"a roll"} == objects(gate.moto, gate.vault)
@@ -200,6 +217,27 @@ def test_q4_q5_a_file_is_done_only_when_every_required_destination_has_it_until_
     assert set() == gate.left
     assert [f"2023/11/14/{ROLL}"] == list(objects(gate.moto, "not-there-yet"))
     assert [ROLL] == [name for name in gate.landed if not name.endswith(".done")], "the one that had it got it once"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_q3_q6_q7_what_is_infected_or_no_json_is_kept_apart_and_slack_hears_of_it_once(gate, request, kind):
+    gate.put(ROLL, EICAR)
+    gate.put(LOUD_ROLL)
+    gate.put(MESSAGE, b"{ no json")
+    gate.example()
+    use_database(gate, kind, request)
+    done = gate.stage.run_badly()["acl"]
+    assert (2, 2) == (done["delivered"], done["quarantined"]), "the good one goes to both buckets"
+    assert {LOUD_ROLL, f"{LOUD_ROLL}.done"} == gate.landed.keys()
+    assert [LOUD_ROLL] == [name.rpartition("/")[2] for name in objects(gate.moto, gate.vault)]
+    assert {ROLL, MESSAGE} == gate.left, "only what was delivered is deleted"
+    gate.stage.run_badly()
+    [(path, _, body)] = gate.slack.got
+    assert path.startswith("/hooks/")
+    text = json.loads(body)["text"]
+    assert "Transload: acl: quarantined (2)" in text
+    for word in (ROLL, MESSAGE, "infected: ", "carrier"):
+        assert word in text
 
 
 def spooled(gate) -> list[int]:

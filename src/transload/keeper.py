@@ -50,6 +50,7 @@ class Keeper:
             if not work.once and not route.source.server:
                 work.ledger.looks.reschedule(route.name, to_micros(next_run(route.name, route.source, datetime.now(UTC), last)))
 
+        self._finding.begin()
         self._hold_astray()
 
     def _hold_astray(self) -> None:

@@ -105,7 +105,9 @@ class ByHand:
 
     def find(self) -> None:
         """Find what somebody should hear of."""
-        Finding(self.work, self.config.routes).look(alone=True)
+        finding = Finding(self.work, self.config.routes)
+        finding.begin()
+        finding.look(alone=True)
 
     def rows(self, **query: Any) -> list[Row]:
         """What the ledger lists, oldest first."""

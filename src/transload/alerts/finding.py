@@ -23,6 +23,7 @@ _BACK = 120_000_000
 """How far (microseconds) events are read again: one is written down some time after its moment."""
 _AGAIN = 15_000_000
 """How soon (microseconds) it is looked again whether what is late has come."""
+_SOMETIMES = 600_000_000
 _ENOUGH = 1.1
 
 _Found = Iterator[tuple[str, Wrong | None]]
@@ -33,10 +34,19 @@ class Finding:
     """Looks, for the routes of one process, and writes what it finds into the ledger's outbox."""
 
     def __init__(self, work: Workplace, routes: Sequence[Route]) -> None:
-        """Nothing is looked at before `look`."""
+        """Nothing is looked at before `begin`."""
         self._work, self._routes = work, routes
         self._quiet: dict[str, int] = {}
         self._read: set[str] = set()
+
+    def begin(self) -> None:
+        """What happens from now on counts, and what is expected is expected from now on, unless that was begun before."""
+        book, at = self._work.ledger.notices, now()
+        wanted = [watch_of(route) for route in self._routes if route.expect is not None]
+        wanted += [_BEGUN, _READ] if self._work.config.notify else []
+        missing = set(wanted) - book.watching().keys() if wanted else set()
+        if missing:
+            book.write(News(watches=[(name, at) for name in sorted(missing)]))
 
     def look(self, *, alone: bool) -> None:
         """Look at all there is, or (where another does that, not `alone`) at this machine only."""
@@ -45,9 +55,8 @@ class Finding:
         found = dict(self._disk(at))
         if alone:
             watching = book.watching()
-            found |= (
-                dict(self._late(watching, news, at)) | dict(self._empty()) | dict(self._unscanned(before, at)) | dict(self._backlog(at))
-            )
+            for some in (self._late(watching, at), self._empty(), self._unscanned(before, at), self._backlog(at)):
+                found |= dict(some)
             self._forget_others(before, news)
             self._troubles(watching, news, at)
         for name, wrong in found.items():
@@ -68,29 +77,20 @@ class Finding:
         """What was quarantined and what has failed since the last time; never what was before anybody was to be told."""
         if not self._work.config.notify:
             return
-        since = watching.get(_READ)
-        if since is not None:
-            found = self._work.ledger.notices.troubles(max(since - _BACK, watching[_BEGUN]))
-            for one in found:
-                if one.key not in self._read:
-                    self._owe(one, news)
-            self._read = {one.key for one in found}
-        else:
-            news.watches.append((_BEGUN, at))
-        if since is None or since + _BACK // 2 < at:
+        found = self._work.ledger.notices.troubles(max(watching[_READ] - _BACK, watching[_BEGUN]))
+        for one in found:
+            if one.key not in self._read:
+                self._owe(one, news)
+        self._read = {one.key for one in found}
+        if watching[_READ] + _BACK // 2 < at:
             news.watches.append((_READ, at))
 
-    def _late(self, watching: dict[str, int], news: News, at: int) -> _Found:
+    def _late(self, watching: dict[str, int], at: int) -> _Found:
         for route in self._routes:
-            if route.expect is None:
-                continue
-            if watch_of(route) not in watching:
-                news.watches.append((watch_of(route), at))
-            elif self._quiet.get(route.name, 0) <= at:
-                verdict = lateness(self._work.ledger, route, watching, at)
-                if verdict is not None:
-                    self._quiet[route.name] = at + _AGAIN if isinstance(verdict, Late) else min(verdict.until, at + 600_000_000)
-                    yield from _judged(f"late/{route.name}", route, verdict)
+            verdict = lateness(self._work.ledger, route, watching, at) if self._quiet.get(route.name, 0) <= at else None
+            if verdict is not None:
+                self._quiet[route.name] = at + _AGAIN if isinstance(verdict, Late) else min(verdict.until, at + _SOMETIMES)
+                yield from _judged(f"late/{route.name}", route, verdict)
 
     def _empty(self) -> _Found:
         expecting = [route for route in self._routes if route.expect is not None and route.expect.empty and not route.source.server]

@@ -33,6 +33,8 @@ def test_the_demo_ends_well_and_leaves_nothing_behind(monkeypatch, tmp_path):
     assert "by the partners' own journals, 0 files were asked for" in text
     assert 2 == len(re.findall(r"kill -9 \d+", text))
     assert 1 == len(re.findall(r"on_received was called: id 1, Tartu_26012026_155959.csv, 8109 bytes, from observator", text))
+    for name in ("bare.csv", "report.pdf", "one.zip", "deep.tar.gz"):
+        assert 1 == text.count(f"somebody hears: quarantined: {name}: infected: Eicar-Test-Signature")
     assert "every file is at every destination, once and whole" in text
     assert [] == os.listdir(tmp_path)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transload.demo import files, inspection, receiving, setting
+from transload.demo import files, gating, inspection, receiving, setting
 from transload.demo.inspection import Found
 from transload.demo.partners import Partners
 from transload.errors import TransloadError
@@ -58,6 +58,25 @@ class Story:
         self._told(partners)
         self._compared(partners, wanted)
         self._received(partners.place)
+        self._gated(partners.place)
+
+    def _gated(self, place: Path) -> None:
+        self._chapter("A partner sends a virus, in every wrapping: scanned by a real clamd, opened, kept apart, told once")
+        program = gating.clamd()
+        if program is None:
+            self.say("   (left out: clamd is not installed here; Debian has it as clamav-daemon)")
+            return
+        with gating.Gate(place, program) as gate:
+            self._expect(self._command(gate.folder, "run") == 1, "a run that found a virus was to end with 1")
+            self._expect(self._command(gate.folder, "quarantine", "ls") == 0, "quarantine ls failed")
+            heard = gate.heard()
+            for line in "\n".join(heard).splitlines():
+                self.say(f"   somebody hears: {line}")
+            self._expect(gate.delivered() == gate.good, "at the destination there was to be what is clean, and nothing else")
+            self._expect(len(heard) == 1 and all(name in heard[0] for name in gate.bad), "each was to be told, once")
+            self._expect(self._command(gate.folder, "run") == 1, "a second run was to find the same")
+            self._expect(gate.heard() == heard, "nothing was to be told twice")
+        self.say("   the clean ones are delivered; the locked one waits: nobody could look into it")
 
     def _received(self, place: Path) -> None:
         self._chapter("A logger uploads to our own FTP server: x.$$$ first, then renamed to x.csv")

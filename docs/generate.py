@@ -25,6 +25,7 @@ TABLES = (
     ("[transload]", "Settings", "Where things lie, and how the program behaves as a whole."),
     ("spool, in [transload]", "SpoolSettings", ""),
     ("log, in [transload]", "LogSettings", ""),
+    ("[quarantine]", "QuarantineSettings", ""),
     ("alerts, in [transload]", "AlertSettings", ""),
     ("[notify.NAME]", "Target", ""),
     ("[servers]", "Servers", "Our own servers."),
@@ -143,7 +144,7 @@ def commands() -> str:
     """The reference of the commands: what --help says of each."""
     text = ["# Every command\n\nGenerated from `--help` by `make docs`.\n", _told("transload")]
     for name in _listed("transload"):
-        below = list(_listed("transload", name)) if name in ("user", "ban", "db") else []
+        below = list(_listed("transload", name)) if name in ("user", "ban", "quarantine", "db") else []
         text.append(_told("transload", name))
         text += [_told("transload", name, part) for part in below]
     return "\n".join(text)

@@ -192,7 +192,7 @@ def test_an_installed_package_brings_a_kind_of_its_own(tmp_path, monkeypatch):
 def test_the_schema_knows_every_kind_and_key():
     whole = schema()
     text = json.dumps(whole)
-    assert {"transload", "remotes", "servers", "users", "notify", "routes"} == set(whole["properties"])
+    assert {"transload", "quarantine", "remotes", "servers", "users", "notify", "routes"} == set(whole["properties"])
     for kind in ("folder", "ftp", "sftp", "http", "s3", "azure", "gcs", "scan", "unpack", "checksum", "format", "command"):
         assert f'"const": "{kind}"' in text
     route = whole["$defs"]["Route"]

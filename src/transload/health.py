@@ -13,6 +13,7 @@ from transload.expecting import Late
 from transload.lateness import lateness
 from transload.ledger import Condition
 from transload.ledger.database import now
+from transload.ledger.quarantine import Room
 from transload.ledger.standing import Standing, Trouble
 from transload.model import to_datetime
 from transload.protocols import NOTIFY, SERVER
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transload.ledger import Ledger, PassRow, Trip, Worker
 
 _OPEN = ("seen", "received", "ready")
+_NONE = Room(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Health:
     """What our servers on this machine tell of themselves: process, ports, sessions, cut uploads; None while none is open."""
     banned: int = 0
     """How many addresses, and users at addresses, are shut out now."""
-
+    apart: Room = _NONE
+    """What is held in quarantine."""
     short: Sequence[Condition] = ()
     """The machines whose disks are nearly full."""
     unsent: Mapping[str, int] = field(default_factory=dict)
@@ -117,7 +120,8 @@ def health(config: Config, ledger: Ledger | None) -> Health:
     banned = sum(ban.until is not None and ban.until > at for ban in ledger.bans.all())
     short = [one for one in told if one.event == "disk"]
     unsent = {name: count for name, (count, _) in ledger.notices.waiting().items() if name in config.notify}
-    return Health(routes, workers, away, free, min_free, ledger.uploads.untaken(), _servers(config, ledger), banned, short, unsent)
+    untaken, apart = ledger.uploads.untaken(), ledger.quarantine.room()
+    return Health(routes, workers, away, free, min_free, untaken, _servers(config, ledger), banned, apart, short, unsent)
 
 
 def _late(config: Config, ledger: Ledger, told: Sequence[Condition], at: int) -> list[Condition]:

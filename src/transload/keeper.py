@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from transload import crash
 from transload.alerts import Finding, due, tell_all
 from transload.desk import desks
 from transload.errors import Full
@@ -15,6 +16,7 @@ from transload.ledger import now
 from transload.model import to_datetime, to_micros
 from transload.protocols import HOOK, NOTIFY, STEPS
 from transload.schedule import next_run
+from transload.units import show_duration
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -188,7 +190,15 @@ class Keeper:
         before = now() - round(keep * 1e6)
         self._work.spool.collect_parts(_ABANDONED)
         freed = self._work.spool.collect(lambda hashes: self._work.ledger.view.unneeded(hashes, before), keep)
-        return freed.bytes
+        return freed.bytes + self._collect_apart()
+
+    def _collect_apart(self) -> int:
+        """What was kept apart for as long as the config says is discarded, and copies that nobody wants go."""
+        ledger, keep = self._work.ledger.quarantine, self._work.config.quarantine.keep
+        if keep is not None:
+            ledger.expire(now() - round(keep * 1e6), f"kept apart for {show_duration(keep)}, as [quarantine] keep says")
+            crash.point("expired")
+        return self._work.vault.collect(ledger.wanted).bytes
 
 
 def _asked(row: PassRow) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from transload import crash
 from transload.config.kinds import STEPS
 from transload.desk import Desk, Piece
-from transload.errors import ConfigError, Rejected, TransloadError, Unreachable, Waiting
+from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Trouble, now
 from transload.ledger.processing import Done, Made
 from transload.model import Name
@@ -69,6 +69,7 @@ class Processing:
         bad = ""
         with Desk(work, self._claim, item) as desk:
             try:
+                self._have(item)
                 self._add(self._through(desk, item), desk)
                 crash.point("processed")
             except Lost:
@@ -92,13 +93,35 @@ class Processing:
     def _keep_apart(self, item: Item, reason: str) -> None:
         """A copy of its own first, then the ledger."""
         work = self._work
+        vault = work.vault
         try:
-            work.vault.keep(item.sha256, Path(work.spool.path(item.sha256)))
+            with vault.keeping(item.sha256, Path(work.spool.path(item.sha256))):
+                crash.point("kept apart")
+                work.ledger.quarantine.put(self._claim.id, item.id, work.node, reason)
+        except (Lost, LedgerAway):
+            raise
         except TransloadError as error:
-            work.ledger.processing.troubled(self._claim.id, [work.trouble(item.id, self._route, item.attempts, error)])
+            # It must not fail for good: the spool keeps its bytes only for as long as it waits for its steps.
+            wrong = Busy(str(error)) if isinstance(error, ConfigError) else error
+            work.ledger.processing.troubled(self._claim.id, [work.trouble(item.id, self._route, item.attempts, wrong)])
             return
-        crash.point("kept apart")
-        work.ledger.quarantine.put(self._claim.id, item.id, work.node, reason)
+        vault.changed()
+
+    def _have(self, item: Item) -> None:
+        """What was kept apart longer than the spool keeps bytes has only the copy there."""
+        work = self._work
+        if work.spool.has(item.sha256):
+            return
+        if not work.vault.has(item.sha256):
+            message = "its bytes are no longer here, neither in the spool nor in the quarantine"
+            raise Missing(message)
+        try:
+            work.vault.back(item.sha256, work.spool)
+        except ConfigError as error:
+            raise Busy(str(error)) from error
+        except Rejected as error:
+            # The copy is bad, which says nothing of the file.
+            raise Missing(str(error)) from error
 
     def _through(self, desk: Desk, item: Item) -> Done | None:
         """What comes out of the last step; None for nothing."""

@@ -16,7 +16,7 @@ from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
 from transload.protocols import HOOK, STEPS
-from transload.quarantine import Vault
+from transload.quarantine import Keys, Vault
 from transload.remotes.base import RemoteSettings, SessionBase
 from transload.remotes.hook import HookRemote
 
@@ -43,6 +43,11 @@ def _hook(config: Config, route: Route) -> HookRemote:
     if told is None:
         return base
     return base.model_copy(update={"command": told.command, "url": told.url, "secret": told.secret, "limit": told.timeout})
+
+
+def vault_of(config: Config) -> Vault:
+    """Where the bytes of what is kept apart lie."""
+    return Vault(config.data / "quarantine", Keys(config.quarantine.key, config.quarantine.older_keys))
 
 
 def node_of(data: Path) -> str:
@@ -108,7 +113,7 @@ class Workplace:
     @property
     def vault(self) -> Vault:
         """Where the bytes of what is kept apart lie."""
-        return Vault(self.config.data / "quarantine")
+        return vault_of(self.config)
 
     @property
     def connections(self) -> dict[str, int]:

@@ -129,7 +129,7 @@ class Peer:
                 stdout=log,
                 stderr=log,
                 cwd=cwd or self.work,
-                env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | (env or {}),
+                env=os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])} | (env or {}),
                 start_new_session=True,
             )
         self.wait_until_it_accepts()

@@ -72,8 +72,8 @@ def ls(  # noqa: PLR0913, PLR0917 - one for each option
     query = Query(
         route=loaded.route(route).name if route else None,
         state=state.value if state else None,
-        since=_time("--since", since),
-        until=_time("--until", until),
+        since=time_of("--since", since),
+        until=time_of("--until", until),
         name=name,
         sha256=sha256.lower() if sha256 else None,
         after=after,
@@ -127,7 +127,8 @@ def document(row: Row) -> dict[str, Any]:
     }
 
 
-def _time(option: str, text: str | None) -> int | None:
+def time_of(option: str, text: str | None) -> int | None:
+    """The moment that an option names, in microseconds since 1970; ConfigError says what it wants."""
     from transload.model import to_micros
 
     if text is None:

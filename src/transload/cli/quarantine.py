@@ -1,7 +1,8 @@
-"""The commands about what is kept apart: quarantine ls, show, release, discard."""
+"""The commands about what is kept apart: quarantine ls, show, get, release, discard."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,15 +20,18 @@ from transload.cli.base import (
     say,
     show_json,
     table,
+    warn,
     who,
     writing,
 )
+from transload.cli.look import time_of
 from transload.errors import ConfigError, Missing
-from transload.quarantine import Vault
 from transload.units import show_size
 
 if TYPE_CHECKING:
+    from transload.config import Config
     from transload.ledger.quarantine import Apart
+    from transload.quarantine import Vault
 
 quarantine = typer.Typer(
     help="See what is kept apart, and decide what becomes of it.",
@@ -41,6 +45,10 @@ Why = Annotated[str, typer.Option("--why", metavar="REASON", help="The reason, f
 
 @quarantine.command()
 def ls(
+    route: Annotated[str | None, typer.Option(metavar="ROUTE", help="Of this route.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Kept apart since then: 2026-01-31, 2026-01-31T12:00, or 2h for two hours ago.")
+    ] = None,
     config: ConfigOption = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Also what was released or discarded.")] = False,
@@ -48,8 +56,10 @@ def ls(
     as_json: JsonOption = False,
 ) -> int:
     """List what is kept apart, the newest first."""
-    with reading(load(config, secrets=False)) as ledger:
-        found = ledger.quarantine.list(None if everything else "held", limit) if ledger else ()
+    loaded = load(config, secrets=False)
+    state, of, begin = None if everything else "held", loaded.route(route).name if route else None, time_of("--since", since)
+    with reading(loaded) as ledger:
+        found = ledger.quarantine.list(state, limit, route=of, since=begin) if ledger else ()
     if as_json:
         show_json([_document(one) for one in found])
     elif found:
@@ -75,9 +85,37 @@ def show(number: Number, config: ConfigOption = None, *, as_json: JsonOption = F
     say(f"{one.text}, version {one.version}, arrival {number} of {one.route}" + (f", from {row.source}" if row else ""))
     say(f"  kept apart since {clock(one.at)}: {one.reason}")
     say(f"  {show_size(one.size)}, sha256 {one.sha256}")
-    say(f"  its bytes: {loaded.data / 'quarantine' / one.sha256[:2] / one.sha256} on {one.node}")
+    say(f"  its bytes: {_vault(loaded).path(one.sha256)} on {one.node}")
     if one.decided is not None:
         say(f"  {one.state} on {clock(one.decided)} by {one.who}: {one.why}")
+    return WELL
+
+
+@quarantine.command()
+def get(
+    number: Number,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The new file; one that is there is never replaced.")],
+    why: Why,
+    config: ConfigOption = None,
+    *,
+    infected: Annotated[bool, typer.Option("--infected", help="Also what a scanner has called infected.")] = False,
+) -> int:
+    """Write the bytes of one to a file, to be looked at.
+
+    For whoever may read the data folder, on the machine where they lie. The file is its owner's alone and cannot be executed; who
+    asked, and why, is written down with the file's story.
+    """
+    loaded = load(config, secrets=False)
+    reason = _said(why, "get")
+    with writing(loaded) as ledger:
+        one = _found(ledger.quarantine.get, number)
+        verdict = ledger.processing.verdict("scan", one.sha256)
+        if verdict is not None and verdict[0] == "infected" and not infected:
+            raise ConfigError(
+                f"quarantine get: {number} is infected ({verdict[1].get('signature', one.reason)}): --infected, if you mean it"
+            )
+        _vault(loaded).give(one.sha256, to.absolute(), lambda: ledger.quarantine.note(number, who(), "handed out", reason))
+    say(f"{number}: {show_size(one.size)} written to {to}, sha256 {one.sha256}")
     return WELL
 
 
@@ -91,17 +129,17 @@ def release(number: Number, why: Why, config: ConfigOption = None) -> int:
     from transload.app import Transload
 
     loaded = load(config, secrets=False)
-    reason = _said(why, "release")
-    with writing(loaded) as ledger:
+    reason, vault = _said(why, "release"), _vault(loaded)
+    with writing(loaded) as ledger, Transload(loaded) as transload:
         one = _found(ledger.quarantine.get, number)
         if one.state == "held":
-            with Transload(loaded) as transload:
-                Vault(loaded.data / "quarantine").back(one.sha256, transload.spool)
+            vault.back(one.sha256, transload.spool)
         try:
             ledger.quarantine.release(number, who(), reason)
         except Missing as error:
-            say(str(error))
+            warn(str(error))
             return UNWELL
+    vault.changed()
     say(f"{number}: released, it goes on at the next run: {one.text}")
     return WELL
 
@@ -119,10 +157,9 @@ def discard(number: Number, why: Why, config: ConfigOption = None) -> int:
         try:
             ledger.quarantine.discard(number, who(), reason)
         except Missing as error:
-            say(str(error))
+            warn(str(error))
             return UNWELL
-        if not ledger.quarantine.wanted([one.sha256]):
-            Vault(loaded.data / "quarantine").remove(one.sha256)
+        _vault(loaded).collect(ledger.quarantine.wanted, [one.sha256])
     say(f"{number}: discarded: {one.text}")
     return WELL
 
@@ -131,6 +168,12 @@ def _said(why: str, command: str) -> str:
     if not why.strip():
         raise ConfigError(f"quarantine {command}: --why wants a reason")
     return why.strip()
+
+
+def _vault(config: Config) -> Vault:
+    from transload.workplace import vault_of
+
+    return vault_of(config)
 
 
 def _found(get: Any, number: int) -> Apart:

@@ -68,6 +68,7 @@ def _status(found: Health, faults: list[str]) -> dict[str, Any]:
             {"remote": one.name, "reason": one.reason, "since": moment(one.since), "next_try": moment(one.next_try)} for one in found.away
         ],
         "untaken": found.untaken,
+        "quarantine": found.apart._asdict(),
         "servers": found.servers,
         "banned": found.banned,
         "notices": dict(found.unsent),
@@ -112,6 +113,8 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         say(f"{name}: {counted(count, 'notice')} to be told")
     if found.untaken:
         say(f"{counted(found.untaken, 'upload')} that no route took: transload explain server:USER/PATH tells why")
+    if found.apart.files:
+        say(f"{counted(found.apart.files, 'file')} kept apart, {show_size(found.apart.bytes)}: transload quarantine ls")
     say(f"{show_size(found.free)} free on the disk of the spool, {show_size(found.min_free)} are to stay free")
     for fault in faults:
         warn(fault)

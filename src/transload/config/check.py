@@ -13,10 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from transload.config.route import From, Route, To
+from transload.config.settings import QuarantineSettings
+from transload.errors import ConfigError
 from transload.explain import Faults, Place, meant, models_of
 from transload.names import FIELDS, Template
 from transload.patterns import disjoint, group_names
 from transload.protocols import SERVER, Mover, Reader, Remover, Writer
+from transload.quarantine.keys import key_of
 from transload.remotes.base import RemoteSettings
 from transload.secret import Secret
 
@@ -55,6 +58,19 @@ def _check_secret(secret: Secret, place: Place, faults: Faults) -> None:
         faults.add(place, fault, "set it before the start" if secret.env else "")
     elif secret.file is not None and place[-1] == "key":
         check_private(secret.file, place, faults)
+
+
+def check_quarantine(quarantine: QuarantineSettings, faults: Faults) -> None:
+    """Note every key of the quarantine that is none; those that come of a command are not looked at."""
+    for place, secret in _secrets(("quarantine",), quarantine):
+        if secret.file is not None and place[-1] != "key":
+            check_private(secret.file, place, faults)
+        if secret.command is None and not secret.fault():
+            try:
+                key_of(secret.reveal())
+            except ConfigError as error:
+                fault, _, hint = str(error).partition("; ")
+                faults.add(place, fault, hint)
 
 
 def check_private(path: Path, place: Place, faults: Faults) -> None:

@@ -16,20 +16,20 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transload.config.alerting import check_alerts, check_targets
-from transload.config.check import check_files, check_routes, check_secrets_of
+from transload.config.check import check_files, check_quarantine, check_routes, check_secrets_of
 from transload.config.kinds import REMOTES, STEPS, Kinds
 from transload.config.lines import lines
 from transload.config.route import Route
 from transload.config.server import Servers, User
 from transload.config.serving import check_commands, check_functions, check_keys, check_owing, check_serving
-from transload.config.settings import LogSettings, Settings, SpoolSettings
+from transload.config.settings import LogSettings, QuarantineSettings, Settings, SpoolSettings
 from transload.errors import ConfigError
 from transload.explain import IDENTIFIER, ConfigFaults, Fault, Faults, Place, meant
 from transload.notify import Target
 from transload.remotes.base import RemoteSettings
 
 T = TypeVar("T", bound=BaseModel)
-_TOP = ("transload", "remotes", "servers", "users", "routes", "notify")
+_TOP = ("transload", "quarantine", "remotes", "servers", "users", "routes", "notify")
 
 
 class Config(BaseModel):
@@ -40,6 +40,7 @@ class Config(BaseModel):
     file: Path
     digest: str
     settings: Settings
+    quarantine: QuarantineSettings = QuarantineSettings()
     remotes: Mapping[str, RemoteSettings]
     routes: tuple[Route, ...]
     servers: Servers = Servers()
@@ -160,6 +161,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     settings = _table(Settings, raw.get("transload", {}), ("transload",), faults, context)
     if settings is not None:
         _import(settings.modules, path.parent, faults)
+    quarantine = _table(QuarantineSettings, raw.get("quarantine", {}), ("quarantine",), faults, context) or QuarantineSettings()
     remotes = _remotes(raw.get("remotes", {}), faults, context)
     servers = _table(Servers, raw.get("servers", {}), ("servers",), faults, context) or Servers()
     users = _users(raw.get("users", {}), faults, context)
@@ -171,10 +173,12 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     check_serving(raw, servers, users, routes, faults)
     if secrets:
         tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}
+        tables[("quarantine",)] = quarantine
         tables |= {("users", name): user for name, user in users.items()} | {("routes", index): route for index, route in routes.items()}
         tables |= {("notify", name): target for name, target in targets.items()}
         check_files(tables | ({("transload",): settings} if settings else {}), faults)
         check_keys(servers, faults)
+        check_quarantine(quarantine, faults)
         check_commands(routes, path.parent, faults)
         check_targets(targets, faults)
     if faults or settings is None:
@@ -183,6 +187,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
         file=path,
         digest=_digest(raw),
         settings=settings,
+        quarantine=quarantine,
         remotes=remotes,
         routes=tuple(routes.values()),
         servers=servers,

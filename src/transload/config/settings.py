@@ -38,6 +38,14 @@ class SpoolSettings(Table):
     shared: bool = Field(default=False, description="Whether the data folder is one that all machines see.")
 
 
+class QuarantineSettings(Table):
+    """What becomes of files that are kept apart."""
+
+    keep: Duration | None = Field(None, gt=0, description="How long they stay; then they are discarded. Without it until somebody decides.")
+    key: Secret | None = Field(None, description="What their copies are encrypted with: 32 bytes in base64 (`openssl rand -base64 32`).")
+    older_keys: tuple[Secret, ...] = Field((), description="What older copies may have been encrypted with: they stay readable.")
+
+
 class LogSettings(Table):
     """Where the log goes: everything, and the errors once more."""
 

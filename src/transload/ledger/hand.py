@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 from transload.errors import Missing
 from transload.ledger.database import Database, now
 from transload.ledger.memory import taken
+from transload.ledger.quarantine import decided
 from transload.ledger.schema import arrivals, audit, deliveries, events, still_open
 
 
@@ -44,6 +45,7 @@ class Hand:
                 .values(state="skipped", reason=reason, claim=None, updated=at)
             )
             taken(connection, [number])
+            decided(connection, number, "discarded", who, why, at)
             connection.execute(insert(events).values(arrival=number, at=at, what="skipped", detail=reason))
             connection.execute(insert(audit).values(at=at, who=who, what="skip", subject=str(number), reason=why))
 
@@ -79,6 +81,7 @@ class Hand:
                     connection.execute(update(arrivals).where(arrivals.c.id == number).values(fresh | settle | {"state": state}))
                     if state == "seen":
                         taken(connection, [number], yes=False)
+                    decided(connection, number, "retried", who, "transload retry", at)
                     connection.execute(insert(events).values(arrival=number, at=at, what="retried", detail=f"by {who}"))
                     connection.execute(insert(audit).values(at=at, who=who, what="retry", subject=str(number)))
                     done.append(number)

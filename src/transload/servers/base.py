@@ -115,7 +115,7 @@ class Visit(Protocol):
         """`path` is a folder that may be entered (`e`)."""
 
     def read(self, path: bytes) -> Reading:
-        """Open a file for reading. Needs `r`."""
+        """Open a file for reading. Needs `r`; Denied while it is kept apart."""
 
     def upload(self, path: bytes, *, offset: int = 0, append: bool = False, size: int | None = None) -> Upload:
         """Begin an upload to `path`: anew (`w`), from `offset` of what is there (a cut upload, or a file: `a` or `w`), or at its end (`a`).
@@ -289,6 +289,9 @@ class Landing(Protocol):
 
     def sha256(self, home: Home, path: Name) -> str | None:
         """The SHA-256 of a whole file that landed here, if it is known."""
+
+    def check_read(self, home: Home, path: Name) -> None:
+        """Raise Denied when a file of the home is kept apart: its user is not to have it back."""
 
     def close(self) -> None:
         """Let what is in hand end, then land no more."""

@@ -88,6 +88,8 @@ class Stay:
     def read(self, path: bytes) -> Reading:
         at = self._there(path)
         self._need("r", at, "read")
+        if at:
+            self._landing.check_read(self.home, Name(at))
         return self.home.read(at)
 
     def sha256(self, path: bytes) -> str | None:
@@ -110,6 +112,8 @@ class Stay:
         name = self._new(path)
         self._need("a" if append else "aw" if offset else "w", name.raw, "append to" if append else "write")
         self._check_name(name)
+        if append or offset:
+            self._landing.check_read(self.home, name)
         self.home.check_new(name.raw)
         hold = Hold(self.home.stock, self._limits, file=_has_quota(self._limits) and self.home.kept(name.raw) is None)
         try:

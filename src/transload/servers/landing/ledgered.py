@@ -13,6 +13,7 @@ from transload.errors import Busy, Conflict, TransloadError
 from transload.model import Name
 from transload.servers.arriving import CLOSED, RENAMED, Arrivals
 from transload.servers.home import Homes
+from transload.servers.landing.barred import Barred
 from transload.servers.landing.groups import Groups
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.judging import Judging
@@ -21,6 +22,7 @@ from transload.servers.landing.members import Removal, Rename, Whole, rename_kep
 from transload.servers.landing.mending import Mending
 from transload.servers.landing.recording import Folder, Recording
 from transload.servers.landing.tending import Tending
+from transload.workplace import vault_of
 
 if TYPE_CHECKING:
     from transload.accounts import Login
@@ -55,6 +57,8 @@ class LedgerLanding:
         recording = Recording(ledger, spool, node, wake, self._noted, self._sharers)
         self._groups = Groups(recording)  # type: ignore[arg-type] # its members are those that are made here
         self._due = False
+        vault = vault_of(config)
+        self._barred = Barred(ledger, node, lambda: vault.mark)
         self._judging.start(self._arrivals)
         self._tending = Tending(Mending(ledger, spool, node, recording.turn), ledger.people, self._homes, spool.is_dead, self._expire)
 
@@ -126,6 +130,10 @@ class LedgerLanding:
         """The SHA-256 of a whole file, from the ledger."""
         row = self._ledger.uploads.at(home.user, path, self._sharers(home.user))
         return row.sha256 if row else None
+
+    def check_read(self, home: Home, path: Name) -> None:
+        """Raise Denied when it is kept apart."""
+        self._barred.check(home.user, path, lambda: self._sharers(home.user))
 
     # What an upload asks for
 

@@ -127,6 +127,9 @@ class FolderLanding:
         except TransloadError:
             return None
 
+    def check_read(self, home: Home, path: Name) -> None:
+        """All may be read: without steps nothing is kept apart."""
+
     # What an upload asks for
 
     def draft(self, size: int) -> Draft:  # noqa: ARG002

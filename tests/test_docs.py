@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import re
@@ -14,6 +15,7 @@ from transload.config import check
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if "```" in path.read_text())
 BIN = Path(sys.executable).parent
+SECRET = base64.b64encode(b"secret-of-a-page, of 32 letters.").decode()
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -25,13 +27,13 @@ def written(page: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     text = "\n".join(blocks(page, "toml"))
     for name in re.findall(r'\{ file = "(.*?)" \}', text):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("secret-of-a-page")
+        (folder / name).write_text(SECRET)
         (folder / name).chmod(0o600)
     file = folder / "transload.toml"
     file.write_text(text)
     needed = re.findall(r'\{ env = "(\w+)" \}', text)
     told = {"DATABASE": "postgresql://localhost/page", "SLACK_URL": f"slack://{'A' * 9}/{'B' * 11}/{'C' * 24}/#feeds"}
-    return file, {name: next((told[end] for end in told if name.endswith(end)), "secret-of-a-page") for name in needed}
+    return file, {name: next((told[end] for end in told if name.endswith(end)), SECRET) for name in needed}
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,21 @@ def test_nothing_goes_by_itself_unless_the_config_says_so(place):
     assert 1 == len(copies(place))
 
 
+def test_the_spool_lets_go_of_what_is_kept_apart_unless_another_needs_it(place):
+    place.config(FOLDERS + ROUTES + ROUTES.replace('"files"', '"all"').replace('max_size = "10B"', 'max_size = "1MB"'))
+    place.file("a.csv", f"{CANARY} a.csv")
+    place.file("b.csv", "small")
+    assert 1 == place.give("run").code
+    spool = place.folder / "data" / "spool"
+    again(place, code=1)
+    assert 2 == len(list(spool.glob("??/*")))
+    place.config(FOLDERS + ROUTES)
+    place.file("c.csv", f"{CANARY} c.csv")
+    again(place, code=1)
+    assert f"{CANARY} c.csv" not in [path.read_text() for path in spool.glob("??/*")]
+    assert 2 == len(copies(place))
+
+
 def test_what_was_kept_apart_long_enough_is_discarded_with_its_bytes(place):
     numbers = caught(place, "a.csv", "b.csv")
     assert 0 == place.give("quarantine", "release", numbers["b.csv"], "--why", "ours").code

@@ -381,7 +381,8 @@ def test_the_collector_is_not_kept_waiting_by_those_who_keep_coming(spool):
 
 
 def test_commits_inside_one_acceptance_need_no_further_lock(spool):
-    with spool.accepting(), ThreadPoolExecutor(1) as pool:
+    # The pool outside: who leaves it waits for the collector, which waits until this is accepted.
+    with ThreadPoolExecutor(1) as pool, spool.accepting():
         waiting = pool.submit(lambda: spool.collect(set, older_than=0))
         spool.commit([spool.put(entry(), b"x")])
     assert waiting.result().files <= 1

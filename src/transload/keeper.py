@@ -189,8 +189,14 @@ class Keeper:
         keep = self._work.config.spool.keep
         before = now() - round(keep * 1e6)
         self._work.spool.collect_parts(_ABANDONED)
-        freed = self._work.spool.collect(lambda hashes: self._work.ledger.view.unneeded(hashes, before), keep)
-        return freed.bytes + self._collect_apart()
+
+        def unneeded(hashes: Sequence[str]) -> set[str]:
+            return self._work.ledger.view.unneeded(hashes, before)
+
+        freed = self._work.spool.collect(unneeded, keep)
+        gone = self._collect_apart()
+        self._work.spool.let_go(self._work.ledger.quarantine.held(), unneeded)
+        return freed.bytes + gone
 
     def _collect_apart(self) -> int:
         """What was kept apart for as long as the config says is discarded, and copies that nobody wants go."""

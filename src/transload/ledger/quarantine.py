@@ -109,6 +109,11 @@ class Quarantine:
         with self._db.read() as connection:
             return {row[0] for row in rows(connection, _WANTED, list(hashes))}
 
+    def held(self) -> Sequence[str]:
+        """The hashes of all that is held or was discarded."""
+        with self._db.read() as connection:
+            return [row[0] for row in rows(connection, "select distinct sha256 from quarantine where state in ('held', 'discarded')")]
+
     def note(self, arrival: int, who: str, what: str, why: str) -> None:
         """Somebody did something with its bytes that changes nothing: in its story, and in the audit. Raises Missing."""
         at = now()

@@ -10,6 +10,7 @@ from sqlalchemy import Select, case, func, literal, or_, select
 
 from transload.ledger.database import Database, now
 from transload.ledger.schema import arrivals, claims, deliveries, events, has_failed, is_untaken, known, still_open, unsettled, uploads
+from transload.ledger.schema_of_steps import quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +213,15 @@ class View:
             }
 
     def unneeded(self, hashes: Sequence[str], before: int) -> set[str]:
-        """Those of `hashes` that no open arrival needs, none has touched since `before`, and no upload that no route took yet."""
+        """Those of `hashes` that no open arrival needs, none has touched since `before`, and no upload that no route took yet.
+
+        What is kept apart needs none: it has a copy of its own.
+        """
         open_ = arrivals.c.state.in_(("received", "ready")) | arrivals.c.settle.in_(("owed", "begun"))
         owing = select(deliveries.c.id).where(deliveries.c.arrival == arrivals.c.id, deliveries.c.state.in_(("owed", "staged"))).exists()
-        needed = select(arrivals.c.sha256).where(arrivals.c.sha256.in_(hashes), or_(open_, owing, arrivals.c.updated >= before))
+        apart = quarantine.c.arrival == arrivals.c.id, quarantine.c.state.in_(("held", "discarded"))
+        young = (arrivals.c.updated >= before) & ~select(quarantine.c.arrival).where(*apart).exists()
+        needed = select(arrivals.c.sha256).where(arrivals.c.sha256.in_(hashes), or_(open_, owing, young))
         waiting = select(uploads.c.sha256).where(uploads.c.sha256.in_(hashes), is_untaken)
         with self._db.read() as connection:
             return set(hashes) - set(connection.execute(needed).scalars()) - set(connection.execute(waiting).scalars())

@@ -23,6 +23,7 @@ from transload.spool.telling import telling, told
 from transload.units import show_size
 
 _LOOK_AGAIN = 0.1
+_SLICE = 256
 
 
 class Spool:
@@ -254,6 +255,15 @@ class Spool:
         """
         with telling():
             return collector.collect(self.folder, self.alone, unwanted, self.keep if older_than is None else older_than)
+
+    def let_go(self, hashes: Sequence[str], unwanted: Callable[[Sequence[str]], set[str]]) -> None:
+        """Remove those of `hashes` that nobody needs, however young they are; `unwanted` is asked as `collect` asks it."""
+        here = [one for one in hashes if self.has(one)]
+        for at in range(0, len(here), _SLICE):
+            if going := unwanted(here[at : at + _SLICE]):
+                with telling(), self.alone():
+                    for one in unwanted(sorted(going)) & going:
+                        Path(self.path(one)).unlink(missing_ok=True)
 
     def collect_parts(self, older_than: float) -> collector.Collected:
         """Remove what dead processes left, and cut parts that nobody resumed for `older_than` seconds."""

@@ -16,7 +16,6 @@ from transload.ledger import now
 from transload.model import to_datetime, to_micros
 from transload.protocols import HOOK, NOTIFY, STEPS
 from transload.schedule import next_run
-from transload.units import show_duration
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -202,7 +201,7 @@ class Keeper:
         """What was kept apart for as long as the config says is discarded, and copies that nobody wants go."""
         ledger, keep = self._work.ledger.quarantine, self._work.config.quarantine.keep
         if keep is not None:
-            ledger.expire(now() - round(keep * 1e6), f"kept apart for {show_duration(keep)}, as [quarantine] keep says")
+            ledger.expire(now() - round(keep * 1e6), "kept apart for as long as [quarantine] keep says")
             crash.point("expired")
         return self._work.vault.collect(ledger.wanted).bytes
 

@@ -106,6 +106,16 @@ def _tell_status(found: Health, faults: list[str]) -> None:
     if not found.workers:
         say("no process is at work on this ledger (transload up, transload run)")
     _tell_servers(found)
+    _tell_waiting(found)
+    say(f"{show_size(found.free)} free on the disk of the spool, {show_size(found.min_free)} are to stay free")
+    for fault in faults:
+        warn(fault)
+    if not faults:
+        say("all is well")
+
+
+def _tell_waiting(found: Health) -> None:
+    """What is away, and what waits for somebody."""
     for trip in found.away:
         tried = f"tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}"
         say(f"{trip.name.removeprefix(NOTIFY)}: away since {clock(trip.since)}, {tried}")
@@ -115,11 +125,6 @@ def _tell_status(found: Health, faults: list[str]) -> None:
         say(f"{counted(found.untaken, 'upload')} that no route took: transload explain server:USER/PATH tells why")
     if found.apart.files:
         say(f"{counted(found.apart.files, 'file')} kept apart, {show_size(found.apart.bytes)}: transload quarantine ls")
-    say(f"{show_size(found.free)} free on the disk of the spool, {show_size(found.min_free)} are to stay free")
-    for fault in faults:
-        warn(fault)
-    if not faults:
-        say("all is well")
 
 
 def _tell_servers(found: Health) -> None:

@@ -172,8 +172,7 @@ def _checked(raw: Mapping[str, Any], path: Path, faults: Faults, *, secrets: boo
     check_alerts(routes, raw.get("notify", {}), faults)
     check_serving(raw, servers, users, routes, faults)
     if secrets:
-        tables: dict[Place, BaseModel] = {("remotes", name): remote for name, remote in remotes.items()}
-        tables[("quarantine",)] = quarantine
+        tables: dict[Place, BaseModel] = {("quarantine",): quarantine} | {("remotes", name): one for name, one in remotes.items()}
         tables |= {("users", name): user for name, user in users.items()} | {("routes", index): route for index, route in routes.items()}
         tables |= {("notify", name): target for name, target in targets.items()}
         check_files(tables | ({("transload",): settings} if settings else {}), faults)

@@ -280,4 +280,6 @@ def _removed(path: Path, gone: Gone) -> Gone:
         path.unlink()
     except FileNotFoundError:
         return gone
+    except OSError as error:
+        raise disk.told(error, os.fsencode(path)) from error
     return Gone(gone.files + 1, gone.bytes + size)

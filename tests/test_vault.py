@@ -316,6 +316,16 @@ with Vault(Path(sys.argv[1])).keeping("ab" * 32, Path(sys.argv[2])):
 """
 
 
+def test_a_copy_that_was_cut_is_made_anew(vault, put):
+    sha256 = put(vault, b"x" * 100)
+    place = vault.path(sha256)
+    whole = place.read_bytes()
+    place.chmod(0o600)
+    place.write_bytes(whole[:-1])
+    put(vault, b"x" * 100)
+    assert b"x" * 100 == b"".join(vault.read(sha256))
+
+
 def test_what_a_dead_process_left_is_collected_and_what_a_living_one_writes_is_not(tmp_path, put):
     vault = Vault(tmp_path / "vault")
     put(vault, b"y" * 1000)

@@ -99,6 +99,11 @@ def test_what_is_released_goes_on_and_what_is_discarded_is_gone(place):
     numbers = {one["path"]: str(one["arrival"]) for one in place.give("quarantine", "ls", "--json").document}
     shown = place.give("quarantine", "show", numbers["a.csv"])
     assert "infected: " in shown.out
+    get = ("quarantine", "get", numbers["a.csv"], "--to", "looked-at", "--why", "to look at it")
+    refused = place.give(*get)
+    assert (2, True) == (refused.code, "is infected (" in refused.err and "): --infected, if you mean it" in refused.err)
+    assert 0 == place.give(*get, "--infected").code
+    assert VIRUS == (place.folder / "looked-at").read_bytes()
     assert 2 == place.give("quarantine", "release", numbers["a.csv"], "--why", " ").code
     assert 0 == place.give("quarantine", "release", numbers["a.csv"], "--why", "our own test file").code
     assert 0 == place.give("quarantine", "discard", numbers["b.csv"], "--why", "not wanted").code

@@ -172,10 +172,13 @@ def test_a_retry_finds_the_bytes_though_the_spool_has_them_no_more(place):
     again(place, code=1)
     [one] = place.give("quarantine", "ls", "--json").document
     assert (number, "held") == (str(one["arrival"]), one["state"])
+
+
+def test_what_was_given_up_and_is_taken_up_again_has_no_bytes_and_says_so(place):
+    number = caught(place, "a.csv")["a.csv"]
     assert 0 == place.give("skip", number, "--why", "no use").code
     again(place)
     assert [] == copies(place)
-    # Taken up again, it has no bytes any more, and says so.
     spool_forgets(place)
     assert 0 == place.give("retry", number).code
     again(place, code=1)

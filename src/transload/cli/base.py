@@ -252,7 +252,7 @@ def _register() -> None:
     """Every module of commands adds its own; those of optional parts where the part is there."""
     from transload.cli import setup, plans, work, stand, look, hand  # noqa: F401, I001 - in the order that --help shows
 
-    for part in ("users", "roll", "bans", "quarantine", "db", "demo"):
+    for part in ("users", "roll", "bans", "quarantine", "rescan", "db", "demo"):
         if find_spec(f"transload.cli.{part}"):
             __import__(f"transload.cli.{part}")
 

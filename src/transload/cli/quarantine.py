@@ -1,4 +1,4 @@
-"""The commands about what is kept apart: quarantine ls, show, get, release, discard."""
+"""The commands about what is kept apart: quarantine ls, show, get, release, discard, rescan."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from transload.config import Config
     from transload.ledger.quarantine import Apart
     from transload.quarantine import Vault
+    from transload.rescan import Held
 
 quarantine = typer.Typer(
     help="See what is kept apart, and decide what becomes of it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+_ALL = 2**31
 app.add_typer(quarantine, name="quarantine")
 Number = Annotated[int, typer.Argument(metavar="ID", help="The arrival's number, as `transload quarantine ls` shows it.")]
 Why = Annotated[str, typer.Option("--why", metavar="REASON", help="The reason, for those who come later.")]
@@ -162,6 +164,60 @@ def discard(number: Number, why: Why, config: ConfigOption = None) -> int:
         _vault(loaded).collect(ledger.quarantine.wanted, [one.sha256])
     say(f"{number}: discarded: {one.text}")
     return WELL
+
+
+@quarantine.command("rescan")
+def look_again(
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", help="Which, as `transload quarantine ls` shows them; all by default.")
+    ] = None,
+    config: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> int:
+    """Scan what is kept apart again, with the signatures of now.
+
+    Tells what is found; nothing is released by it, and what was once infected stays so for those bytes. Exits 1 unless all is clean.
+    """
+    from transload.cli.rescan import document_of, say_find
+    from transload.rescan import Store, look_at_held
+
+    loaded = load(config, secrets=False)
+    documents, well = [], True
+    with writing(loaded) as ledger, Store.opened(loaded) as store:
+        apart = (
+            [_held(ledger.quarantine.get, number) for number in dict.fromkeys(numbers)] if numbers else ledger.quarantine.list(limit=_ALL)
+        )
+        for one in look_at_held(loaded, ledger, store, apart, who()):
+            well = well and one.found == "clean"
+            told = _document(one.apart) | {"found": one.found, "told": one.told or None, "before": one.before or None}
+            documents.append(told | {"delivered": [document_of(find) for find in one.delivered]})
+            if not as_json:
+                _say_held(one)
+                for find in one.delivered:
+                    say_find(find)
+    if as_json:
+        show_json(documents)
+    elif not documents:
+        say("nothing is kept apart")
+    return WELL if well else UNWELL
+
+
+def _say_held(one: Held) -> None:
+    number, text, reason = one.apart.arrival, one.apart.text, one.apart.reason
+    if one.found == "clean":
+        say(f'{number}: now clean: transload quarantine release {number} --why "..." lets it on: {text} (kept apart: {reason})')
+        if one.before:
+            say(f"  the same bytes that come again stay infected: {one.before}")
+    else:
+        say(f"{number}: {'infected' if one.found == 'infected' else 'not scanned'}: {one.told}: {text} (kept apart: {reason})")
+
+
+def _held(get: Any, number: int) -> Apart:
+    one = _found(get, number)
+    if one.state != "held":
+        raise ConfigError(f"arrival {number} is not kept apart any more: it was {one.state} by {one.who}")
+    return one
 
 
 def _said(why: str, command: str) -> str:

@@ -17,6 +17,7 @@ from transload.ledger.people import People
 from transload.ledger.presence import Presence
 from transload.ledger.processing import Processing
 from transload.ledger.quarantine import Quarantine
+from transload.ledger.rescans import Rescans
 from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
@@ -47,6 +48,7 @@ __all__ = [
     "Processing",
     "Quarantine",
     "Received",
+    "Rescans",
     "Row",
     "Settling",
     "Trip",
@@ -80,6 +82,7 @@ class Ledger:
         self.presence = Presence(self.database)
         self.processing = Processing(self.database)
         self.quarantine = Quarantine(self.database)
+        self.rescans = Rescans(self.database)
         self.uploads = Uploads(self.database)
         self.view = View(self.database)
 

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Annotated, BinaryIO, Literal
 from urllib.parse import urlsplit
@@ -85,7 +85,7 @@ class Scan(Step):
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """Let the file on as it is, once it is found clean."""
         before = work.known("scan", file.sha256)
-        verdict = before if before is not None and before.found == "infected" else self._asked(file, work, before)
+        verdict = before if before is not None and before.found == "infected" else self.verdict(file, work.go_on, before)
         work.note(verdict)
         if verdict.found != "clean":
             raise Rejected(f"infected: {verdict.facts.get('signature', 'found by an earlier scan')}")
@@ -98,32 +98,39 @@ class Scan(Step):
         except TransloadError as error:
             return [str(error)]
 
+    def facts(self, beat: Callable[[], None]) -> dict[str, str]:
+        """Which scanner answers now, and its signatures ("" where it tells of none); raises Unreachable, or Busy."""
+        return self._scanner().facts(beat)
+
     def _scanner(self) -> Clamd | HttpScanner:
         if self.clamd is not None:
             return Clamd(self.clamd, self.timeout)
         return HttpScanner(self.url or "", self.dialect, self.ca, self.timeout)
 
-    def _asked(self, file: FileView, work: Scratch, before: Verdict | None) -> Verdict:
-        """The verdict; what keeps it from being had says that the file was not scanned, which is what alerts look for."""
+    def verdict(self, file: FileView, beat: Callable[[], None], before: Verdict | None = None) -> Verdict:
+        """What the scanner says of it, or said (`before`) of these bytes with the signatures that it has now.
+
+        `beat` is called every second or so. Raises Busy, Unreachable or Changed when it cannot be told: they say that the file was not
+        scanned, which is what alerts look for.
+        """
         try:
-            return self._verdict(file, work, before)
+            return self._verdict(file, beat, before)
         except (Unreachable, Busy, Changed) as error:
             if str(error).startswith("not scanned"):
                 raise
             raise type(error)(f"not scanned: {error}") from error
 
-    def _verdict(self, file: FileView, work: Scratch, before: Verdict | None) -> Verdict:
-        """What the scanner says of it, or said of these bytes with the signatures that it has now."""
+    def _verdict(self, file: FileView, beat: Callable[[], None], before: Verdict | None) -> Verdict:
         if file.size > self.max_size:
             limits = f"{show_size(file.size)} is more than max_size, {show_size(self.max_size)}"
             raise Busy(f"not scanned: {limits}; raise max_size, and the scanner's limits with it")
         scanner = self._scanner()
         # Asked before the scan: signatures that come in between are newer than those written down, never older.
-        facts = scanner.facts(work.go_on)
+        facts = scanner.facts(beat)
         if before is not None and before.found == "clean" and facts["signatures"] and dict(before.facts) == facts:
             return before
         with file.open() as opened:
-            answer = scanner.ask(opened, file.size, work.go_on)
+            answer = scanner.ask(opened, file.size, beat)
         if answer.sha256 not in {"", file.sha256}:
             raise Changed("not scanned: the bytes that were sent to the scanner are not those that were received")
         large = 0 if answer.signature else _largest_zipped(file)

@@ -14,6 +14,7 @@ import pytest
 from tests.engine.byhand import ByHand, Yard
 from tests.peers.clamd import EICAR, Clamd
 from tests.peers.fixtures import running
+from tests.steps.test_scan import answering
 from transload.errors import ConfigError
 from transload.ledger import now
 from transload.ledger.rescans import Window
@@ -220,6 +221,15 @@ def test_a_scanner_that_is_away_leaves_all_unknown_and_is_asked_once(it, how):
     [(reason, files)] = rescan.tally.away.items()
     assert "answer" in reason
     assert ([], 20, 20, 0, False) == (found, files, rescan.tally.unknown, rescan.tally.clean, rescan.tally.well)
+
+
+def test_one_file_that_gets_no_answer_does_not_stand_in_the_way_of_all_others(it, tmp_path):
+    it.deliver(**{f"{number}__csv": FINE + b"%d" % number for number in range(5)})
+    it.yard.rewrite(f'steps = [{{ kind = "scan", clamd = "unix:{tmp_path}/s" }}]', to=BOTH)
+    with answering(tmp_path, b"", *[b"fd[9]: OK\0"] * 4):
+        rescan, [unknown] = it.rescan(again=True)
+    assert "hung up before its reply was whole, and answers otherwise" in unknown.reason
+    assert (1, {}, 4, False) == (rescan.tally.unknown, rescan.tally.away, rescan.tally.clean, rescan.tally.well)
 
 
 def test_what_the_scanner_could_not_look_into_is_unknown(it):

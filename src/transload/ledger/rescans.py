@@ -101,6 +101,8 @@ class Rescans:
         """Append these verdicts."""
         at = now()
         lines = [(one.sha256, one.what, one.found, json.dumps(dict(one.facts)), one.arrival, at) for one in found]
+        if not lines:
+            return
         with self._db.write() as connection:
             each(connection, "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)", lines)
 

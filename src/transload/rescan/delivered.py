@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transload.rescan.scanners import Store
     from transload.steps.scan import Scan
 
-_PAGE = 128
+_PAGE = 256
 
 
 @dataclass(slots=True)
@@ -113,8 +113,8 @@ class Rescan:
         self._scanners = Scanners(config, ledger, self._beat)
         self.tally = Tally()
         if not self._scanners.any(window.route):
-            who = f"the route {window.route} has no scan step" if window.route else "no route has a scan step"
-            raise ConfigError(f"{who}, and none was ever received under one: there is nothing to look with")
+            which = f"the route {window.route} has no scan step" if window.route else "no route has a scan step"
+            raise ConfigError(f"{which}, and none was ever received under one: there is nothing to look with")
         times = (f"{word} {to_datetime(at).isoformat()}" for word, at in (("since", window.since), ("until", window.until)) if at)
         ledger.hand.note(who, "rescan", " ".join((window.route or "every route", *times)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from transload import disk
-from transload.errors import Missing, TransloadError, Unreachable
+from transload.errors import Busy, Missing, TransloadError, Unreachable
 from transload.model import Name
 from transload.quarantine import Vault
 from transload.spool import Spool
@@ -146,8 +146,11 @@ class Scanners:
         try:
             return scan.verdict(file, self._beat)
         except Unreachable as error:
-            self._away[scan] = str(error)
-            raise
+            # Is it away, or is it this file that it takes too long over? That must not stand in the way of all others, each time.
+            self.ask_who([scan])
+            if scan in self._away:
+                raise
+            raise Busy(f"not scanned: {error}, and answers otherwise: raise timeout") from error
         except FileNotFoundError as error:
             raise Missing(str(file.path)) from error
         except OSError as error:

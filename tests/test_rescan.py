@@ -114,6 +114,7 @@ def test_what_new_signatures_find_is_named_with_every_destination_that_got_it(it
     )
     assert ["rescanned: Worm.UNOFFICIAL; delivered to dst:a.csv, other:x/a.csv"] == it.event("a.csv", "infected")
     assert [] == it.event("b.csv", "infected")
+    assert [("infected", "a.csv")] == [(one.event, one.subject) for one in it.yard.hand.ledger.notices.troubles(0)]
     found, facts = it.yard.hand.ledger.processing.verdict("scan", find.row.sha256)
     assert ("infected", "Worm.UNOFFICIAL") == (found, facts["signature"])
 

@@ -108,7 +108,7 @@ class Scanners:
                 try:
                     self._facts[scan] = scan.facts(self._beat)
                 except TransloadError as error:
-                    self._away[scan] = str(error)
+                    self._away[scan] = _bare(error)
 
     @property
     def facts(self) -> list[Mapping[str, str]]:
@@ -135,7 +135,7 @@ class Scanners:
             except Missing:
                 raise
             except TransloadError as error:
-                away, why = away or isinstance(error, Unreachable), why or str(error)
+                away, why = away or isinstance(error, Unreachable), why or _bare(error)
             if fresh and fresh[-1].found != "clean":
                 return Judged("infected", fresh[-1].facts["signature"], fresh)
         return Judged("unknown", why, fresh, away) if why else Judged("clean", fresh=fresh)
@@ -150,11 +150,16 @@ class Scanners:
             self.ask_who([scan])
             if scan in self._away:
                 raise
-            raise Busy(f"not scanned: {error}, and answers otherwise: raise timeout") from error
+            raise Busy(f"{error}, and answers otherwise: raise timeout") from error
         except FileNotFoundError as error:
             raise Missing(str(file.path)) from error
         except OSError as error:
             raise disk.told(error, str(file.path)) from error
+
+
+def _bare(error: TransloadError) -> str:
+    """Why it was not scanned, without saying that it was not."""
+    return str(error).removeprefix("not scanned: ")
 
 
 def view(arrival: int, route: str, size: int, sha256: str, path: Path) -> FileView:

@@ -18,7 +18,6 @@ from tests.steps.test_scan import answering
 from transload.errors import ConfigError
 from transload.ledger import now
 from transload.ledger.rescans import Window
-from transload.quarantine import Vault
 from transload.rescan import Find, Rescan, Store, Unknown, delivered, look_at_held
 
 WORM, WORM_2, FINE = b"a worm that nobody knows yet", b"another worm that nobody knows", b"a fine file, whatever comes"
@@ -47,7 +46,7 @@ class Again:
 
     def store(self, node: str = "here") -> Store:
         hand = self.yard.hand
-        return Store(node, hand.spool, Vault(hand.config.data / "quarantine"), hand.config.data)
+        return Store(node, hand.spool, hand.work.vault, hand.config.data)
 
     def rescan(self, window: Window | None = None, node: str = "here", **more) -> tuple[Rescan, list[Find | Unknown]]:
         hand = self.yard.hand
@@ -198,7 +197,8 @@ def test_bytes_that_lie_on_another_node_are_to_be_looked_at_there(it):
 def test_what_only_the_quarantine_still_has_is_looked_at_there(it):
     it.deliver(a__csv=WORM)
     row = it.yard.hand.row("a.csv")
-    Vault(it.yard.hand.config.data / "quarantine").keep(row.sha256, it.spooled("a.csv"))
+    with it.yard.hand.work.vault.keeping(row.sha256, it.spooled("a.csv")):
+        pass
     it.spooled("a.csv").unlink()
     it.update(Worm=WORM)
     _, [find] = it.rescan()

@@ -219,3 +219,26 @@ def test_a_marker_lies_beside_what_was_delivered_unless_it_names_a_folder(text, 
 )
 def test_a_folder_may_hold_the_date(text, path):
     assert path == dated(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "other"),
+    [
+        ("in/a.csv", ".TXT", "in/a.TXT"),
+        ("a.tar.gz", ".zip", "a.tar.zip"),
+        ("in.d/a", ".csv", "in.d/a.csv"),
+        (".hidden", ".csv", ".hidden.csv"),
+        ("a.csv", "", "a"),
+        (b"\xff.csv", ".caf\u00e9", b"\xff.caf\xc3\xa9"),
+    ],
+)
+def test_a_name_with_another_suffix(name, suffix, other):
+    assert Name(other) == Name(name).with_suffix(suffix)
+
+
+@pytest.mark.parametrize("suffix", ["csv", ".", "./x", ".a/b", "/../x"])
+def test_what_is_no_suffix_is_said(suffix):
+    with pytest.raises(ValueError, match="is no suffix"):
+        Name("a.csv").with_suffix(suffix)
+    with pytest.raises(Rejected, match="a NUL"):
+        Name("a.csv").with_suffix(".\0")

@@ -9,7 +9,7 @@ import pytest
 
 from transload.config.kinds import STEPS
 from transload.errors import Busy, Rejected
-from transload.model import Name
+from transload.model import Name, to_datetime
 from transload.steps import FileView, Output, Scratch, Step, Verdict
 
 
@@ -133,6 +133,23 @@ def test_a_file_keeps_the_steps_that_it_was_received_under(yard, judge):
     it.hand.work_off()
     assert {"a.csv": "quarantined"} == it.hand.states()
     assert {} == it.delivered
+
+
+def test_a_name_made_of_the_time_is_the_same_for_every_try(yard, judge):
+    it = yard('steps = [{ kind = "rename", to = "{now:%Y%m%dT%H%M%S.%f}.csv" }, { kind = "judge" }]')
+    it.put("a.csv", b"good")
+    judge.away = True
+    it.hand.go()
+    name = to_datetime(_row(it, "a.csv").first_seen).strftime("%Y%m%dT%H%M%S.%f.csv")
+    judge.away = False
+    it.hand.away.add("dst")
+    it.hand.again()
+    it.hand.work_off()
+    assert ({}, {"a.csv": "split", f"a.csv!/{name}": "ready"}) == (it.delivered, it.hand.states())
+    it.hand.away.clear()
+    it.hand.again()
+    it.hand.work_off()
+    assert {name: b"good"} == it.delivered
 
 
 def test_bytes_that_no_step_left_stay_nowhere(yard):

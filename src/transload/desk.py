@@ -90,7 +90,16 @@ class Desk:
         path = Path(self._work.spool.path(item.sha256))
         groups = groups_of(self._work.route(self._claim.route).source, entry.name, entry.path)
         view = FileView(
-            item.id, self._claim.route, entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version, groups=groups
+            item.id,
+            self._claim.route,
+            entry.name,
+            entry.size or 0,
+            item.sha256,
+            path,
+            entry.modified,
+            item.version,
+            item.first_seen,
+            groups=groups,
         )
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
 
@@ -179,9 +188,9 @@ class Desk:
         row = self._work.ledger.processing.latest(self._claim.route, self.item.source, entry.path, self._work.node)
         if row is None:
             return None
-        number, size, sha256, modified, version = row
+        number, size, sha256, modified, version, received = row
         path = Path(self._work.spool.path(sha256))
-        return FileView(number, self._claim.route, name, size, sha256, path, modified, version) if path.exists() else None
+        return FileView(number, self._claim.route, name, size, sha256, path, modified, version, received) if path.exists() else None
 
     def go_on(self) -> None:
         """Raise Lost when the work is to be put back."""

@@ -30,11 +30,8 @@ class Name:
         """Check `raw` (text is taken as UTF-8, lone surrogates as the bytes that they stand for)."""
         if isinstance(raw, str):
             raw = raw.encode("utf-8", "surrogateescape")
-        fault = _fault(raw)
-        if fault:
-            shown = spell(raw[:200])
-            message = f"{shown!r} is not a safe name: {fault}"
-            raise Rejected(message)
+        if fault := _fault(raw):
+            raise Rejected(f"{spell(raw[:200])!r} is not a safe name: {fault}")
         self.raw = raw
 
     def __eq__(self, other: object) -> bool:
@@ -68,11 +65,7 @@ class Name:
     @property
     def is_text(self) -> bool:
         """Whether the raw bytes are UTF-8."""
-        try:
-            self.raw.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
+        return not any("\udc80" <= char <= "\udcff" for char in self.raw.decode("utf-8", "surrogateescape"))
 
     @property
     def base(self) -> bytes:
@@ -87,13 +80,18 @@ class Name:
     @property
     def stem(self) -> bytes:
         """The last part without its suffix."""
-        stem, dot, _ = self.base.rpartition(b".")
-        return stem if dot and stem else self.base
+        return self.base.rpartition(b".")[0] or self.base
 
     @property
     def suffix(self) -> bytes:
         """The last part's suffix with its dot, or nothing."""
         return self.base[len(self.stem) :]
+
+    def with_suffix(self, suffix: str) -> Name:
+        """The name with `suffix` (".txt", or nothing) in place of its own; ValueError for what is no suffix, Rejected as ever."""
+        if suffix and (suffix[0] != "." or suffix == "." or "/" in suffix):
+            raise ValueError(f"{suffix!r} is no suffix: it begins with a dot and holds no slash")
+        return self.beside(self.stem + suffix.encode("utf-8", "surrogateescape"))
 
     def beside(self, base: bytes) -> Name:
         """The name `base` in the same folder."""

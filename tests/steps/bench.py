@@ -49,7 +49,8 @@ class Bench:
         path.chmod(0o400)
         with path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        return FileView(1, "r", Name(name), path.stat().st_size, digest, path, **more)
+        received = more.pop("received", 1_700_000_000_000_000)
+        return FileView(1, "r", Name(name), path.stat().st_size, digest, path, received=received, **more)
 
     def does(self, step: Step, data: bytes | Path | FileView, name: str | bytes = "a.csv", **more: Any) -> dict[str, bytes]:
         """What the step makes of it."""

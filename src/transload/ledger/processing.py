@@ -88,8 +88,8 @@ class Processing:
             row = rows(connection, _VERDICT, sha256, what).first()
         return None if row is None else (row[0], dict(json.loads(row[1])))
 
-    def latest(self, route: str, source: str, path: bytes, node: str) -> tuple[int, int, str, int | None, int] | None:
-        """The latest version of a path whose bytes lie on `node`, as (arrival, size, hash, modified, version)."""
+    def latest(self, route: str, source: str, path: bytes, node: str) -> tuple[int, int, str, int | None, int, int] | None:
+        """The latest version of a path whose bytes lie on `node`, as (arrival, size, hash, modified, version, first seen)."""
         with self._db.read() as connection:
             row = rows(connection, _LATEST, path, route, source, node).first()
         return None if row is None else tuple(row)
@@ -181,7 +181,7 @@ _VERDICT = (
     "order by case when found = 'infected' then 0 else 1 end, id desc limit 1"
 )
 _LATEST = (
-    "select id, size, sha256, modified, version from arrivals where path = ? and route = ? and source = ? and node = ? "
+    "select id, size, sha256, modified, version, first_seen from arrivals where path = ? and route = ? and source = ? and node = ? "
     "and sha256 is not null order by version desc limit 1"
 )
 _MADE = (

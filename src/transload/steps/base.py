@@ -18,8 +18,8 @@ from transload.model import Name
 class FileView:
     """A file as a step sees it: its spooled bytes, which nobody changes, and what is known of it.
 
-    `name` is what it is called below its route's folder; `modified` is in microseconds since 1970; `depth` is how many
-    archives it was taken out of.
+    `name` is what it is called below its route's folder; `modified` and `received` (when it was first seen, the same for
+    every try) are in microseconds since 1970; `depth` is how many archives it was taken out of.
     """
 
     id: int
@@ -30,6 +30,7 @@ class FileView:
     path: Path
     modified: int | None = None
     version: int = 1
+    received: int = 0
     depth: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
 

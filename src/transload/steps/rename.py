@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from transload.model import to_datetime
 from transload.names import Facts, Template
 from transload.steps.base import FileView, Output, Scratch, Step
 
@@ -24,7 +25,7 @@ _Naming = Annotated[Template, PlainValidator(_template), PlainSerializer(str), _
 
 
 class Rename(Step):
-    """Give the file another name, for the steps that follow and for its destinations."""
+    """Give the file another name, for the steps that follow and for its destinations. `{now}` is when it was first seen."""
 
     splits: ClassVar[bool] = True
 
@@ -36,6 +37,7 @@ class Rename(Step):
         facts = Facts(
             name=file.name,
             route=file.route,
+            now=to_datetime(file.received),
             modified=file.modified,
             sha256=file.sha256,
             version=file.version,

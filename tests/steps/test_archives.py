@@ -192,7 +192,7 @@ def _overlapping():
         pytest.param(patched(patched(ONE, 14, b"\1\2\3\4"), CENTRAL + 16, b"\1\2\3\4"), "a wrong checksum", id="wrong crc"),
         pytest.param(patched(patched(ONE, 22, b"\1\0\0\0"), CENTRAL + 24, b"\1\0\0\0"), "longer than it says", id="longer"),
         pytest.param(patched(patched(ONE, 22, b"\1\1\0\0"), CENTRAL + 24, b"\1\1\0\0"), "shorter than it says", id="shorter"),
-        pytest.param(patched(patched(ONE, 8, b"\x63\0"), CENTRAL + 10, b"\x63\0"), "AES", id="aes"),
+        pytest.param(patched(patched(ONE, 8, b"\x63\0"), CENTRAL + 10, b"\x63\0"), "in a way that is not opened", id="aes"),
         pytest.param(patched(patched(ONE, 8, b"\x09\0"), CENTRAL + 10, b"\x09\0"), "unknown method 9", id="unknown method"),
         pytest.param(patched(ONE, END + 10, b"\3\0"), "counts its files wrongly", id="wrong count"),
         pytest.param(patched(ONE, END + 8, b"\1\0\1\0"), "counts its files wrongly", id="fewer counted"),

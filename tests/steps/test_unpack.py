@@ -120,23 +120,73 @@ def test_a_single_file_loses_its_suffix_and_streams_put_together_are_one(bench, 
     assert {"b": TEXT, f"b.{suffix}": data} == bench.does(Unpack(container="keep"), data, f"b.{suffix}")
 
 
-def test_an_encrypted_zip_wants_its_password(bench, tree, monkeypatch):
-    data = by(tree, "zip -r -P open-sesame out.zip d")
+ENCRYPTED = {
+    "old": "zip -r -P open-sesame out.zip d",
+    "old, stored": "zip -0 -r -P open-sesame out.zip d",
+    "AES 256": "7z a -tzip -mem=AES256 -popen-sesame out.zip d",
+    "AES 192, lzma": "7z a -tzip -mem=AES192 -mm=LZMA -popen-sesame out.zip d",
+    "AES 128, stored": "7z a -tzip -mem=AES128 -mm=Copy -popen-sesame out.zip d",
+    "AES 256, bsdtar": "bsdtar -cf out --format zip --options zip:encryption=aes256 --passphrase open-sesame d",
+    "AES 128, bsdtar": "bsdtar -cf out --format zip --options zip:encryption=aes128 --passphrase open-sesame d",
+}
+
+
+@pytest.mark.parametrize("command", ENCRYPTED.values(), ids=ENCRYPTED.keys())
+def test_an_encrypted_zip_waits_until_its_password_is_there(bench, tree, monkeypatch, command):
+    data = by(tree, command)
     monkeypatch.setenv("RIGHT", "open-sesame")
     monkeypatch.setenv("WRONG", "open-barley")
-    with pytest.raises(Rejected, match=r"a\.zip is encrypted: no password is set"):
+    with pytest.raises(Busy, match=r"^a\.zip is encrypted: no password is set"):
         bench.does(Unpack(), data, "a.zip")
-    with pytest.raises(Rejected, match=r"a\.zip is encrypted: the password is wrong"):
+    with pytest.raises(Busy, match=r"^a\.zip is encrypted: the password is wrong"):
         bench.does(Unpack(password=Secret(env="WRONG")), data, "a.zip")
-    assert TREE == bench.does(Unpack(password=Secret(env="RIGHT")), data, "a.zip")
+    assert [] == bench.outputs
+    assert TREE == bench.does(Unpack(password=Secret(env="RIGHT"), memory="64MB"), data, "a.zip")
+
+
+def test_an_encrypted_zip_within_another_archive_waits_too(bench, tree):
+    data = tarred(("in/b.zip", by(tree, ENCRYPTED["AES 256"])))
+    with pytest.raises(Busy, match=r"^in/b\.zip is encrypted: no password is set"):
+        bench.does(Unpack(), data, "a.tar")
+
+
+def test_one_changed_byte_of_an_encrypted_zip_is_seen(bench, tree, monkeypatch):
+    monkeypatch.setenv("RIGHT", "open-sesame")
+    data = by(tree, ENCRYPTED["AES 128, stored"])
+    at = len(data) // 2
+    with pytest.raises(Busy, match="the password is wrong, or it is damaged"):
+        bench.does(Unpack(password=Secret(env="RIGHT")), data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    assert [] == bench.outputs
 
 
 @pytest.mark.parametrize(
-    "command", ["7z a -tzip -mem=AES256 -psecret out.zip d", "7z a -psecret out.7z d", "7z a -psecret -mhe=on out.7z d"]
+    ("old", "new", "reason"),
+    [
+        (b"\1\x99\7\0\2\0AE", b"\1\x99\7\0\3\0AE", "in a way that is not opened"),
+        (b"\1\x99\7\0\2\0AE\3", b"\1\x99\7\0\2\0AE\4", "in a way that is not opened"),
+        (b"\1\x99\7\0\2\0AE\3", b"\2\x99\7\0\2\0AE\3", "in a way that is not opened"),
+    ],
 )
-def test_other_encryption_is_refused_with_its_reason(bench, tree, command):
-    with pytest.raises(Rejected, match="is encrypted"):
-        bench.does(Unpack(), by(tree, command))
+def test_an_encryption_that_nobody_writes_is_refused(bench, tree, old, new, reason):
+    data = by(tree, ENCRYPTED["AES 256"])
+    assert old in data
+    with pytest.raises(Rejected, match=reason):
+        bench.does(Unpack(), data.replace(old, new))
+
+
+def test_two_headers_that_tell_of_two_encryptions_are_refused(bench, tree, monkeypatch):
+    monkeypatch.setenv("RIGHT", "open-sesame")
+    data = by(tree, ENCRYPTED["AES 256"])
+    with pytest.raises(Rejected, match="two different things of the encryption"):
+        bench.does(Unpack(password=Secret(env="RIGHT")), data.replace(b"\2\0AE\3", b"\2\0AE\2", 1))
+
+
+@pytest.mark.parametrize("command", ["7z a -psecret out.7z d", "7z a -psecret -mhe=on out.7z d"])
+def test_an_encrypted_7z_is_refused_with_its_reason(bench, tree, monkeypatch, command):
+    monkeypatch.setenv("RIGHT", "secret")
+    for step in (Unpack(), Unpack(password=Secret(env="RIGHT"))):
+        with pytest.raises(Rejected, match="is encrypted: only zip files are opened with a password"):
+            bench.does(step, by(tree, command))
 
 
 def test_a_split_archive_is_refused(bench, tree):

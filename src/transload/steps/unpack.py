@@ -16,7 +16,7 @@ from transload.secret import Secret
 from transload.steps.archives import magic
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.names import Taken, without_suffixes
-from transload.steps.archives.reader import Bounds, Reader
+from transload.steps.archives.reader import Bounds, Locked, Reader
 from transload.steps.archives.wire import DATA, END, FOLDER, MEMBER, ONLY, named
 from transload.steps.base import FileView, Output, Scratch, Step
 from transload.units import ByteSize, Duration
@@ -38,10 +38,11 @@ class Unpack(Step):
     """Open archives, and let on the files in them, each below a folder that is called as the archive is.
 
     What is an archive is seen by its bytes, never by its name: zip, tar, tar in gz, bz2, xz or zst, files compressed with
-    these, 7z, rar, iso and cab. Documents that are zips inside (docx, xlsx, odt, epub, jar) are files like others. Archives in
-    archives are opened too. An archive goes to quarantine whole when anything in
-    it is refused: links, devices, names that lead elsewhere or collide, parts that contradict each other, a wrong
-    checksum, or more than the limits allow. Nothing of it is let on before all of it has been read.
+    these, 7z, rar, iso and cab. Documents that are zips inside (docx, xlsx, odt, epub, jar) are files like others. Archives
+    in archives are opened too. An archive goes to quarantine whole when anything in it is refused: links, devices, names that
+    lead elsewhere or collide, parts that contradict each other, a wrong checksum, or more than the limits allow. Nothing of
+    it is let on before all of it has been read. An encrypted zip whose password is missing or wrong waits: nothing can be
+    said of it. Encrypted 7z and rar cannot be opened, and are refused.
     """
 
     splits: ClassVar[bool] = True
@@ -53,7 +54,9 @@ class Unpack(Step):
     total: ByteSize = Field(10_000_000_000, description="How much an archive may unpack to, with the archives within it.")
     timeout: Duration = Field(60, description="How long it may take to open an archive, with those within it.")
     memory: ByteSize = Field(512_000_000, ge=64_000_000, description="How much memory it may take; at least 64MB.")
-    password: Secret | None = Field(None, description="The password of encrypted zip files (the old kind, not AES).")
+    password: Secret | None = Field(
+        None, description="The password of encrypted zip files, of the old kind and AES. What it does not open waits."
+    )
     container: Literal["drop", "keep"] = Field("drop", description='"keep": the archive itself goes on too, before its members.')
     unsafe: Literal["quarantine", "rename"] = Field(
         "quarantine",
@@ -89,6 +92,8 @@ class Unpack(Step):
             members = list(self._read(kind, path, place, run))
         except Rejected as error:
             raise Rejected(f"{shown} {error}") from error
+        except Locked as error:
+            raise Locked(f"{shown} {error}") from error
         if not members and self.container == "drop":
             raise Rejected(f"{shown} holds no files")
         for inner, output in members:

@@ -9,10 +9,10 @@ import resource
 import socket
 from typing import Any, BinaryIO
 
-from transload.errors import ConfigError, Rejected
+from transload.errors import Busy, ConfigError, Rejected
 from transload.steps.archives import others, streams, tars, zips
 from transload.steps.archives.limits import Meter
-from transload.steps.archives.wire import DONE, FAILED, NEEDS, READY, REJECTED, Telling
+from transload.steps.archives.wire import DONE, FAILED, LOCKED, NEEDS, READY, REJECTED, Telling
 
 _NO_NEW_PRIVILEGES = 38
 _FILES = 32
@@ -61,6 +61,8 @@ def outcome(order: dict[str, Any], archive: BinaryIO, told: Telling) -> tuple[by
         _unpack(order, archive, told)
     except Rejected as error:
         return REJECTED, _encoded(error)
+    except Busy as error:
+        return LOCKED, _encoded(error)
     except ConfigError as error:
         return NEEDS, _encoded(error)
     except MemoryError:

@@ -11,26 +11,30 @@ from typing import BinaryIO
 from transload.errors import Rejected
 from transload.steps.archives.limits import LONGEST_NAME, Meter
 from transload.steps.archives.magic import end_records
+from transload.steps.archives.zipaes import FIELD, Told, told
 
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _WHERE64 = struct.Struct("<4sIQI")
 _LINE = struct.Struct("<4s6H3I5H2I")
 _TAIL = 22 + 65_535
+_AES = 99
 _KINDS = {0o120000: "a symbolic link", 0o020000: "a device", 0o060000: "a device", 0o010000: "a named pipe", 0o140000: "a socket"}
 
 
 class Entry:
-    """One line of the directory. `raw` is the name as it stands there, `name` the one that counts."""
+    """One line of the directory. `raw` is the name as it stands there, `name` the one that counts, `packing` the method within."""
 
     start = 0
+    aes: Told | None = None
 
     def __init__(self, line: tuple[int, ...], raw: bytes, extra: bytes) -> None:
         """Take up a line; raises Rejected for what is no file or folder."""
         made, _, self.flags, self.method, clock, day, self.crc, self.packed, self.size, _, _, _, disk, _, mode, self.offset = line
         self.raw = raw
         self.clock = clock
-        self._read(_fields(extra), disk)
+        self.packing = self.method
+        self._read(fields(extra), disk)
         self._kind(made >> 8, mode)
         self.modified = self._stamp if self._stamp is not None else _dos(day, clock)
 
@@ -39,8 +43,8 @@ class Entry:
         """The name, for a reason."""
         return self.name[:200].decode("utf-8", "surrogateescape")
 
-    def _read(self, fields: dict[int, bytes], disk: int) -> None:
-        wide, at = fields.get(1, b""), 0
+    def _read(self, found: dict[int, bytes], disk: int) -> None:
+        wide, at = found.get(1, b""), 0
         for what in ("size", "packed", "offset"):
             if getattr(self, what) == 0xFFFFFFFF:
                 if at + 8 > len(wide):
@@ -50,11 +54,14 @@ class Entry:
         if disk not in (0, 0xFFFF) or (disk == 0xFFFF and wide[at : at + 4] != bytes(4)):
             raise Rejected("is one part of a split archive")
         self.name = self.raw
-        spelled = fields.get(0x7075, b"")
+        spelled = found.get(0x7075, b"")
         if spelled[:1] == b"\1" and spelled[1:5] == zlib.crc32(self.raw).to_bytes(4, "little") and not self.flags & 0x800:
             self.name = spelled[5:]
-        told = fields.get(0x5455, b"")
-        self._stamp = int.from_bytes(told[1:5], "little", signed=True) if len(told) >= 5 and told[0] & 1 else None
+        stamp = found.get(0x5455, b"")
+        self._stamp = int.from_bytes(stamp[1:5], "little", signed=True) if len(stamp) >= 5 and stamp[0] & 1 else None
+        if self.method == _AES:
+            self.aes = told(found.get(FIELD, b""))
+            self.packing = self.aes.method
 
     def _kind(self, system: int, mode: int) -> None:
         kind = (mode >> 16) & 0o170000
@@ -81,11 +88,9 @@ def directory(file: BinaryIO, meter: Meter) -> tuple[list[Entry], int]:
         raise Rejected("is one part of a split archive")
     wide = _wide(file, end)
     if wide is not None:
-        told = (here, count, length, start)
+        narrow = (here, count, length, start)
         here, count, length, start, end = wide
-        if any(
-            narrow not in (full, limit) for narrow, full, limit in zip(told, wide, (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF), strict=False)
-        ):
+        if any(one not in (full, limit) for one, full, limit in zip(narrow, wide, (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF), strict=False)):
             raise Rejected("has two end records that tell different things")
     elif disk:
         raise Rejected("is one part of a split archive")
@@ -106,10 +111,10 @@ def _wide(file: BinaryIO, end: int) -> tuple[int, int, int, int, int] | None:
     if mark != b"PK\6\7":
         return None
     file.seek(min(at, end))
-    told = file.read(_END64.size)
-    if disk or disks > 1 or len(told) < _END64.size or told[:4] != b"PK\6\6":
+    record = file.read(_END64.size)
+    if disk or disks > 1 or len(record) < _END64.size or record[:4] != b"PK\6\6":
         raise Rejected("is one part of a split archive, or has a broken end record")
-    _, length, _, _, one, two, here, count, size, start = _END64.unpack(told)
+    _, length, _, _, one, two, here, count, size, start = _END64.unpack(record)
     if one or two or at + 12 + length != end - _WHERE64.size:
         raise Rejected("is one part of a split archive, or has a broken end record")
     return here, count, size, start, at
@@ -133,7 +138,7 @@ def _lines(file: BinaryIO, start: int, length: int, count: int) -> list[Entry]:
     return entries
 
 
-def _fields(extra: bytes) -> dict[int, bytes]:
+def fields(extra: bytes) -> dict[int, bytes]:
     """The extra fields; what stands twice or is cut off is refused, since readers differ about it."""
     found: dict[int, bytes] = {}
     while len(extra) >= 4:
@@ -150,9 +155,9 @@ def _fields(extra: bytes) -> dict[int, bytes]:
 def widened(extra: bytes, packed: int, size: int) -> tuple[int, int]:
     """The sizes of a file's own header, where they stand in its extra fields."""
     if 0xFFFFFFFF not in (packed, size):
-        _fields(extra)
+        fields(extra)
         return packed, size
-    wide = _fields(extra).get(1, b"")
+    wide = fields(extra).get(1, b"")
     numbers = [int.from_bytes(wide[at : at + 8], "little") for at in range(0, len(wide) - 7, 8)]
     if size == 0xFFFFFFFF and numbers:
         size = numbers.pop(0)

@@ -19,7 +19,7 @@ from typing import Self
 from transload.errors import Busy, ConfigError, Rejected
 from transload.model import spell
 from transload.steps.archives.limits import Meter
-from transload.steps.archives.wire import DONE, FAILED, HEAD, LARGEST, NEEDS, REJECTED
+from transload.steps.archives.wire import DONE, FAILED, HEAD, LARGEST, LOCKED, NEEDS, REJECTED
 
 _START = Path(__file__).with_name("start.py")
 _WHY: dict[int, str] = {
@@ -27,6 +27,10 @@ _WHY: dict[int, str] = {
     signal.SIGKILL: "takes too much time or memory to open",
 }
 _PIECE = 1 << 20
+
+
+class Locked(Busy):
+    """It is encrypted, and the password that is set, if one is, does not open it: nothing can be said of what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class Reader:
     def frames(self, kind: str, path: Path, meter: Meter) -> Iterator[tuple[bytes, bytes]]:
         """What the child tells of the archive at `path`, to its end.
 
-        Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Busy when the bytes
-        could not be read, or the child did not get ready to; ConfigError when a library is missing.
+        Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Locked when the password
+        is missing or wrong; Busy when the bytes could not be read, or the child did not get ready to; ConfigError when a
+        library is missing.
         """
         self._order(kind, path, meter)
         heard = self._heard()
@@ -145,6 +150,8 @@ class Reader:
 def _raise(what: bytes, payload: bytes) -> None:
     if what == REJECTED:
         raise Rejected(spell(payload[:500]))
+    if what == LOCKED:
+        raise Locked(spell(payload[:500]))
     if what == NEEDS:
         raise ConfigError(spell(payload[:500]))
     if what == FAILED:

@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO
 
 FOLDER, MEMBER, ONLY, DATA, END = b"F", b"M", b"O", b"D", b"E"
-READY, DONE, REJECTED, NEEDS, FAILED = b"B", b"Z", b"R", b"N", b"X"
+READY, DONE, REJECTED, LOCKED, NEEDS, FAILED = b"B", b"Z", b"R", b"L", b"N", b"X"
 HEAD = struct.Struct(">cI")
 BLOCK = 1 << 18
 PACKED = 1 << 15  # what is put in at once: zlib copies what it has not used yet for every block that comes out

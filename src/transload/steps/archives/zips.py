@@ -7,19 +7,21 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from transload.errors import Rejected
-from transload.steps.archives.directory import Entry, directory, widened
+from transload.errors import Busy, Rejected
+from transload.steps.archives.directory import Entry, directory, fields, widened
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.streams import Inflating, Zlib
 from transload.steps.archives.wire import BLOCK, PACKED, Telling
+from transload.steps.archives.zipaes import CODE, FIELD, AesDecrypter
 from transload.steps.archives.zipcrypto import Decrypter
 
 _LOCAL = struct.Struct("<4s5H3I2H")
+Decrypting = Decrypter | AesDecrypter
 _METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma"}
 
 
 def unpack(file: BinaryIO, meter: Meter, memory: int, password: bytes | None, told: Telling) -> None:
-    """Tell the members; raises Rejected where two parts of the zip tell different things."""
+    """Tell the members; raises Rejected where two parts of the zip tell different things, Busy where the password is not the right one."""
     entries, start = directory(file, meter)
     _check_layout(file, entries, start)
     meter.promised(sum(entry.size for entry in entries))
@@ -35,14 +37,14 @@ def unpack(file: BinaryIO, meter: Meter, memory: int, password: bytes | None, to
 
 
 def _check(entry: Entry, password: bytes | None) -> None:
-    if entry.method == 99 or entry.flags & 0x2040:
-        raise Rejected("is encrypted in a way that is not opened (AES); its password can only be of the old kind")
+    if entry.flags & 0x2040 or (entry.aes and not entry.flags & 1):
+        raise Rejected("is encrypted in a way that is not opened")
     if entry.flags & 1 and password is None:
-        raise Rejected("is encrypted: no password is set")
+        raise Busy("is encrypted: no password is set")
     if entry.flags & ~0x080F:
         raise Rejected(f"holds a file with unknown flags: {entry.text}")
-    if entry.method not in _METHODS:
-        raise Rejected(f"holds a file with the unknown method {entry.method}: {entry.text}")
+    if entry.packing not in _METHODS:
+        raise Rejected(f"holds a file with the unknown method {entry.packing}: {entry.text}")
     if entry.name.endswith(b"/") and (entry.size or entry.packed > 2):
         raise Rejected(f"holds a folder with bytes of its own: {entry.text}")
 
@@ -76,6 +78,8 @@ def _check_local(file: BinaryIO, entry: Entry) -> None:
     entry.start = entry.offset + _LOCAL.size + name_length + extra_length
     packed, size = widened(extra, packed, size)
     later = flags & 8
+    if entry.aes and fields(extra).get(FIELD) != entry.aes.raw:
+        raise Rejected(f"tells two different things of the encryption of a file: {entry.text}")
     for what, here, there in (
         ("name", name, entry.raw),
         ("method", method, entry.method),
@@ -102,11 +106,15 @@ def _describes(file: BinaryIO, entry: Entry, gap: int) -> bool:
 def _data(file: BinaryIO, entry: Entry, memory: int, password: bytes | None, told: Telling) -> None:
     """Tell a member's bytes; its size and checksum must be what was said."""
     file.seek(entry.start)
-    left, decrypt = entry.packed, None
-    if entry.flags & 1:
+    left = entry.packed
+    decrypt: Decrypting | None = None
+    count = crc = 0
+    if entry.aes:
+        decrypt = AesDecrypter(file, entry.aes, password or b"")
+        left -= entry.aes.before + CODE
+    elif entry.flags & 1:
         decrypt = _decrypter(file, entry, password or b"")
         left -= 12
-    count = crc = 0
     try:
         for block in _blocks(file, left, entry, memory, decrypt):
             count += len(block)
@@ -116,18 +124,20 @@ def _data(file: BinaryIO, entry: Entry, memory: int, password: bytes | None, tol
             told.data(block)
         if count != entry.size:
             raise Rejected(f"holds a file that is shorter than it says: {entry.text}")
-        if crc != entry.crc:
+        if crc != entry.crc and not (entry.aes and not entry.aes.checked and not entry.crc):
             raise Rejected(f"holds a file with a wrong checksum: {entry.text}")
+        if isinstance(decrypt, AesDecrypter) and not decrypt.vouches(file.read(CODE)):
+            raise Rejected("its code is another")
     except (Rejected, zlib.error, LookupError, EOFError, ValueError) as error:
         if decrypt is None:
             raise
-        raise Rejected("is encrypted: the password is wrong, or it is damaged") from error
+        raise Busy("is encrypted: the password is wrong, or it is damaged") from error
 
 
-def _blocks(file: BinaryIO, left: int, entry: Entry, memory: int, decrypt: Decrypter | None) -> Iterator[bytes]:
+def _blocks(file: BinaryIO, left: int, entry: Entry, memory: int, decrypt: Decrypting | None) -> Iterator[bytes]:
     """The bytes of one member; what is packed must end exactly where its place does."""
-    inner = _inflating(file, entry, memory, decrypt) if entry.method else None
-    left -= 9 if entry.method == 14 else 0
+    inner = _inflating(file, entry, memory, decrypt) if entry.packing else None
+    left -= 9 if entry.packing == 14 else 0
     while left > 0:
         given = file.read(min(left, PACKED if inner else BLOCK))
         if not given:
@@ -144,14 +154,14 @@ def _blocks(file: BinaryIO, left: int, entry: Entry, memory: int, decrypt: Decry
             given = b""
         if inner.eof and (left or inner.unused_data):
             raise Rejected(f"has bytes that belong to no file: {entry.text}")
-    if inner is not None and not inner.eof and not (entry.method == 14 and not entry.flags & 2):
+    if inner is not None and not inner.eof and not (entry.packing == 14 and not entry.flags & 2):
         raise Rejected(f"holds a file that is cut off: {entry.text}")
 
 
-def _inflating(file: BinaryIO, entry: Entry, memory: int, decrypt: Decrypter | None) -> Inflating:
-    if entry.method == 8:
+def _inflating(file: BinaryIO, entry: Entry, memory: int, decrypt: Decrypting | None) -> Inflating:
+    if entry.packing == 8:
         return Zlib(-15)
-    if entry.method == 12:
+    if entry.packing == 12:
         from bz2 import BZ2Decompressor
 
         return BZ2Decompressor()
@@ -172,5 +182,5 @@ def _decrypter(file: BinaryIO, entry: Entry, password: bytes) -> Decrypter:
     decrypt = Decrypter(password)
     head = decrypt(file.read(12))
     if head[-1:] != bytes([entry.clock >> 8 if entry.flags & 8 else entry.crc >> 24]):
-        raise Rejected("is encrypted: the password is wrong")
+        raise Busy("is encrypted: the password is wrong")
     return decrypt

@@ -6,7 +6,10 @@ import bz2
 import gzip
 import io
 import lzma
+import random
+import shutil
 import struct
+import subprocess
 import tarfile
 import time
 import zipfile
@@ -17,8 +20,9 @@ import pytest
 
 from tests.steps.mutated import FORMATS, mutations, read_here, survived
 from transload.errors import Rejected
+from transload.steps.archives.limits import FREE
 from transload.steps.archives.names import Taken, fault, made_safe, without_suffixes
-from transload.steps.archives.wire import DONE, REJECTED
+from transload.steps.archives.wire import BLOCK, DONE, REJECTED
 from transload.steps.unpack import Unpack
 
 
@@ -269,6 +273,65 @@ def test_a_bomb_stops_soon(bench, make):
     with pytest.raises(Rejected, match="more than 100 times its size"):
         bench.does(Unpack(), data)
     assert time.monotonic() - began < 2
+
+
+def _ten_gigabytes(kind):
+    """10 MB of noise, which earns it 1 GB, and 10 GB of zeros."""
+    begin = PACK[kind](NOISE * 5)
+    if kind == "gz":
+        return begin + _gz_bomb(10_000, honest=False)
+    return begin + (_zst_bomb(500) * 20 if kind == "zst" else PACK[kind](bytes(50_000_000)) * 200)
+
+
+def _seven(folder):
+    with (folder / "zeros").open("wb") as file:
+        file.truncate(60_000_000)
+    subprocess.run(["7z", "a", "-mx=1", "bomb.7z", "zeros"], cwd=folder, check=True, capture_output=True)
+    return (folder / "bomb.7z").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
+def test_ten_megabytes_that_would_be_ten_gigabytes_are_refused_and_little_is_written(bench, kind):
+    with pytest.raises(Rejected, match="more than 100 times its size"):
+        bench.does(Unpack(), _ten_gigabytes(kind))
+    # The noise, which is worth its room, and what it takes to see that something else has begun.
+    written = sum(one.stat().st_size for one in bench.folder.parent.iterdir() if one.name.startswith("output"))
+    assert written <= len(NOISE) * 5 + 2 * FREE
+
+
+def test_a_7z_that_swells_is_refused_by_what_it_promises(bench, tmp_path):
+    if shutil.which("7z") is None:
+        pytest.skip("7z is not installed")
+    with pytest.raises(Rejected, match="more than 100 times its size"):
+        bench.does(Unpack(), _seven(tmp_path))
+    assert [] == [one for one in bench.folder.parent.iterdir() if one.name.startswith("output")]
+
+
+NOISE = random.Random(1).randbytes(2_000_000)
+PACK = {
+    "gz": lambda data: gzip.compress(data, 6),
+    "bz2": lambda data: bz2.compress(data, 1),
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "zst": lambda data: pytest.importorskip("backports.zstd").compress(data, 1),
+}
+
+
+@pytest.mark.parametrize("pack", PACK.values(), ids=PACK.keys())
+def test_what_begins_to_swell_is_measured_before_it_is_written(bench, pack):
+    bomb = pack(NOISE) + pack(bytes(50_000_000)) * 5
+    with pytest.raises(Rejected, match="more than 100 times its size"):
+        bench.does(Unpack(), bomb)
+    written = sum(one.stat().st_size for one in bench.folder.parent.iterdir() if one.name.startswith("output"))
+    assert written <= 2 * FREE + BLOCK
+
+
+@pytest.mark.parametrize("pack", PACK.values(), ids=PACK.keys())
+def test_what_swells_in_one_place_and_is_within_the_limits_comes_out_whole(bench, pack):
+    zeros = bytes(50_000_000)
+    assert {"a": NOISE + zeros + NOISE} == bench.does(Unpack(), pack(NOISE) + pack(zeros) + pack(NOISE), "a.gz")
+    packed = pack(tarred(("a", NOISE), ("b", zeros), ("c", NOISE)))
+    assert {"x/a": NOISE, "x/b": zeros, "x/c": NOISE} == bench.does(Unpack(), packed, "x.tar")
 
 
 def test_a_total_is_a_limit_too(bench):

@@ -21,6 +21,14 @@ class Meter:
         """What it takes to make a Meter that goes on from here."""
         return [self._size, self._ratio, self._members, self._total, [self._counted, self._bytes]]
 
+    def without(self, count: int) -> Meter:
+        """Another one, which has not counted the last `count` bytes."""
+        return Meter(self._size, self._ratio, self._members, self._total, (self._counted, self._bytes - count))
+
+    def swells(self, packed: int, plain: int) -> bool:
+        """Whether an archive that is all like this part of it would be refused."""
+        return plain > self._ratio * packed
+
     def entry(self, count: int = 1) -> None:
         """There are `count` more files or folders."""
         self._counted += count

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO, Protocol
 
 from transload.errors import ConfigError, Rejected
-from transload.steps.archives.limits import Meter
+from transload.steps.archives.limits import FREE, Meter
 from transload.steps.archives.magic import is_tar
 from transload.steps.archives.wire import BLOCK, PACKED, Telling
 
@@ -78,12 +79,16 @@ def _maker(kind: str, memory: int) -> Callable[[], Inflating]:
 class Stream:
     """The bytes within a compressed file. `read` gives none at its end, when every checksum was right."""
 
-    def __init__(self, kind: str, file: BinaryIO, memory: int, meter: Meter) -> None:
-        """Each byte is counted by `meter`, since whoever reads shows only some of them to the parent."""
+    def __init__(self, kind: str, file: BinaryIO, memory: int, meter: Meter, *, sure: bool = False) -> None:
+        """Each byte is counted by `meter`, since whoever reads shows only some of them to the parent. `sure`: it never looks ahead."""
         self._kind, self._file, self.meter = kind, file, meter
         self._make = _maker(kind, memory)
         self._inner = self._make()
         self._buffer = b""
+        self._again = partial(Stream, kind, file, memory, sure=True)
+        self._begins = file.tell()
+        self._seen = self._part = (0, 0)
+        self._sure = sure
 
     def peek(self, count: int) -> bytes:
         """The next bytes, which stay."""
@@ -117,8 +122,23 @@ class Stream:
                 raise Rejected("is cut off")
             got = self._inner.decompress(given, BLOCK)
             self.meter.data(len(got))
+            self._seen = self._seen[0] + len(given), self._seen[1] + len(got)
+            packed, plain = (now - then for now, then in zip(self._seen, self._part, strict=True))
+            if plain >= FREE and not self._sure:
+                self._part = self._seen
+                self._sure = self.meter.swells(packed, plain) and self._look_ahead()
             if got:
                 return got
+
+    def _look_ahead(self) -> bool:
+        """True when all of it is within the limits: what looks like a bomb is read to its end before more of it is shown and written."""
+        here = self._file.tell()
+        self._file.seek(self._begins)
+        ahead = self._again(self.meter.without(self._seen[1]))
+        while ahead.some():
+            pass
+        self._file.seek(here)
+        return True
 
     def _another(self) -> bool:
         """Whether one more stream begins where this one ends, as in files that were put together."""

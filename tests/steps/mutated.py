@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import struct
@@ -14,12 +15,17 @@ from pathlib import Path
 
 from tests.steps.bench import Bench
 from transload.errors import Rejected
+from transload.secret import Secret
 from transload.steps.archives import child, magic
+from transload.steps.archives.reader import Locked
 from transload.steps.archives.wire import DONE, Telling
 from transload.steps.unpack import Unpack
 
+PASSWORD = "open-sesame"
 COMMANDS = {
     "zip": "zip -qr out d",
+    "locked": "zip -qr -P open-sesame out d",
+    "aes": "bsdtar -cf out --format zip --options zip:encryption=aes256 --passphrase open-sesame d",
     "tar": "tar cf out d",
     "tar.gz": "tar czf out d",
     "tar.bz2": "tar cjf out d",
@@ -88,12 +94,13 @@ def mutations(kind: str, count: int, seed: int):
 
 
 def survived(root: Path, kind: str, data: bytes) -> bool:
-    """Whether it was opened or refused, wrote nothing but its outputs."""
+    """Whether it was opened, refused or found locked, and wrote nothing but its outputs."""
     with tempfile.TemporaryDirectory(dir=root) as folder:
         bench = Bench(Path(folder))
+        os.environ["PASSWORD_OF_THE_MUTATED"] = PASSWORD
         try:
-            bench.does(Unpack(), data, f"a.{kind}")
-        except Rejected:
+            bench.does(Unpack(password=Secret(env="PASSWORD_OF_THE_MUTATED")), data, f"a.{kind}")
+        except (Rejected, Locked):
             bench.outputs = []
         strange = [one for one in Path(folder).rglob("*") if one != bench.folder and not one.name.startswith(("output-", "spooled-"))]
     return not strange
@@ -107,5 +114,5 @@ def read_here(root: Path, kind: str, data: bytes) -> bytes:
         found = magic.kind(file)
         file.seek(0)
         meter = [len(data), 100, 10_000, 10**9, [0, 0]]
-        order = {"kind": found, "meter": meter, "memory": 512_000_000, "timeout": 60, "password": None}
+        order = {"kind": found, "meter": meter, "memory": 512_000_000, "timeout": 60, "password": PASSWORD}
         return child.outcome(order, file, Telling(BytesIO()))[0] if found else DONE

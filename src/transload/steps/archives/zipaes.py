@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-from hashlib import pbkdf2_hmac
 from typing import BinaryIO, NamedTuple
 
 from transload.errors import Busy, Rejected
@@ -41,7 +39,10 @@ class AesDecrypter:
 
     def __init__(self, file: BinaryIO, how: Told, password: bytes) -> None:
         """Read what stands before the bytes; raises Busy when the password is wrong."""
-        # Asked for here: most archives are not encrypted, and it is large.
+        # Asked for here: most archives are not encrypted, and these take room that libarchive may need.
+        import hmac
+        from hashlib import pbkdf2_hmac
+
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
         head, length = file.read(how.before), 8 * (how.strength + 1)
@@ -51,6 +52,7 @@ class AesDecrypter:
         # The counter counts in the other byte order than CTR mode does: its blocks are made here.
         self._cipher = Cipher(algorithms.AES(keys[:length]), modes.ECB()).encryptor()  # noqa: S305
         self._code = hmac.new(keys[length : 2 * length], digestmod="sha1")
+        self._same = hmac.compare_digest
         self._next, self._rest = 1, b""
 
     def __call__(self, data: bytes) -> bytes:
@@ -65,4 +67,4 @@ class AesDecrypter:
 
     def vouches(self, code: bytes) -> bool:
         """Whether `code`, which stands after them, is that of the bytes and the password."""
-        return hmac.compare_digest(self._code.digest()[:CODE], code)
+        return self._same(self._code.digest()[:CODE], code)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.peers.base import PeerMissing
 
-from bench import crowded, fleet, known, memory, pull, serve, stores
+from bench import crowded, fleet, gate, known, memory, pull, serve, stores
 from bench.race import Row
 
 BENCHES: dict[str, Callable[[Path, int, float], Iterator[Row]]] = {
@@ -32,6 +32,10 @@ BENCHES: dict[str, Callable[[Path, int, float], Iterator[Row]]] = {
     "T14": memory.t14,
     "T15": fleet.t15,
     "LOGINS": crowded.logins,
+    "SCAN-SMALL": gate.scan_small,
+    "SCAN-LARGE": gate.scan_large,
+    "UNPACK-ZIP": gate.unpack_zip,
+    "UNPACK-TAR": gate.unpack_tar,
 }
 _MEMORY = Path("/dev/shm")
 

@@ -24,7 +24,6 @@ class Digest:
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
         self._hashed = self._size = 0
-        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ended = False
         self._error: OSError | None = None
@@ -52,6 +51,7 @@ class Digest:
     def grew(self, size: int) -> None:
         """The file has `size` bytes now, all of them to be hashed."""
         if self._thread is None:
+            self._changed = threading.Condition()
             self._thread = threading.Thread(target=self._follow, name="transload-hash", daemon=True)
             self._thread.start()
         with self._changed:

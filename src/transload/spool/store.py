@@ -113,6 +113,10 @@ class Spool:
 
     def put(self, entry: Entry, data: bytes) -> Spooled:  # noqa: ARG002
         """Store a small file that was read at once; raises Full."""
+        return self.small(data)
+
+    def small(self, data: bytes) -> Spooled:
+        """A part of these few bytes, whole; raises Full."""
         self.check_room(len(data))
         path = self._mine().path()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -20,6 +21,8 @@ from transload.steps.archives.reader import Bounds, Locked, Reader
 from transload.steps.archives.wire import DATA, END, FOLDER, MEMBER, ONLY, named
 from transload.steps.base import FileView, Output, Scratch, Step
 from transload.units import ByteSize, Duration
+
+_SMALL = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +99,18 @@ class Unpack(Step):
             raise Locked(f"{shown} {error}") from error
         if not members and self.container == "drop":
             raise Rejected(f"{shown} holds no files")
-        for inner, output in members:
-            yield from self._member(inner, output, level, run)
+        for inner, output, inside in members:
+            yield from self._member(inner, output, inside, level, run)
 
-    def _member(self, inner: bytes, output: Output, level: int, run: _Run) -> Iterator[Output]:
-        """The member itself, or what is in it."""
-        path = output.path or Path()
-        with path.open("rb") as opened:
-            kind = magic.kind(opened)
+    def _member(self, inner: bytes, output: Output, kind: str | None, level: int, run: _Run) -> Iterator[Output]:
+        """The member itself, or what is in it where it is an archive of a `kind`."""
         if kind is None or self.container == "keep":
             name = self._given(inner, run)
             yield output if name == inner else replace(output, name=self._full(name, run))
         if kind is not None:
             # What one compressed file held has taken its place, and its name is the folder's now.
             within = run if inner else replace(run, base=self._stem(run.base, single=True))
-            yield from self._opened(kind, path, inner, level + 1, within)
+            yield from self._opened(kind, output.path or Path(), inner, level + 1, within)
 
     def _given(self, inner: bytes, run: _Run) -> bytes:
         try:
@@ -118,8 +118,8 @@ class Unpack(Step):
         except Rejected as error:
             raise Rejected(f"{Name(run.base)} {error}") from error
 
-    def _read(self, kind: str, path: Path, place: bytes, run: _Run) -> Iterator[tuple[bytes, Output]]:
-        """Each member's name below the outermost archive's folder, and its bytes."""
+    def _read(self, kind: str, path: Path, place: bytes, run: _Run) -> Iterator[tuple[bytes, Output, str | None]]:
+        """Each member's name below the outermost archive's folder, its bytes, and what kind of archive they are."""
         told = run.reader.frames(kind, path, run.meter)
         taken = Taken(rename=self.unsafe == "rename")
         for what, payload in told:
@@ -127,10 +127,11 @@ class Unpack(Step):
                 raise Rejected("makes what opens it talk nonsense")
             run.meter.entry()
             if what == FOLDER:
-                taken.folder(payload)
+                taken.folder(bytes(payload))
                 continue
-            name, modified = named(payload)
+            name, modified = named(bytes(payload))
             inner = self._inner(place, taken.file(name) if what == MEMBER else b"")
+            first = b""
             with run.work.create(self._full(inner, run), modified=modified, member=True) as sink:
                 for more, block in told:
                     if more == END:
@@ -138,10 +139,11 @@ class Unpack(Step):
                     if more != DATA:
                         raise Rejected("makes what opens it talk nonsense")
                     run.meter.data(len(block))
+                    first = first or bytes(block[:_SMALL])
                     sink.write(block)
                 else:
                     raise Rejected("makes what opens it talk nonsense")
-            yield inner, sink.output
+            yield inner, sink.output, _kind(sink.output, first)
 
     def _inner(self, place: bytes, name: bytes) -> bytes:
         """Where a member of the archive `place` stands below the outermost one's folder; without a name it is the one file in it."""
@@ -152,10 +154,19 @@ class Unpack(Step):
         return stem + b"/" + name if name else stem
 
     def _full(self, inner: bytes, run: _Run) -> Name:
-        stem = (run.folder + b"/" if run.folder else b"") + self._stem(run.base, single=not inner)
+        stem = self._stem(run.base, single=not inner)
+        stem = run.folder + b"/" + stem if run.folder else stem
         return Name(stem + b"/" + inner if inner else stem)
 
     def _stem(self, base: bytes, *, single: bool) -> bytes:
         """The archive's name without its suffixes; one that has none needs another where both go on."""
         stem = without_suffixes(base, single=single)
         return stem + b".d" if stem == base and self.container == "keep" else stem
+
+
+def _kind(output: Output, first: bytes) -> str | None:
+    """What kind of archive was written, which begins with these bytes; they are looked at where they lie only if there are more."""
+    if len(first) == output.size:
+        return magic.kind(BytesIO(first))
+    with (output.path or Path()).open("rb") as opened:
+        return magic.kind(opened)

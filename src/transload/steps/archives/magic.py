@@ -20,6 +20,7 @@ _STARTS = {
     b"Rar!\x1a\7\1\0": "rar5",
     b"MSCF\0\0\0\0": "cab",
 }
+_ANY_START = tuple(_STARTS)
 _DOCUMENTS = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"mimetype", b"META-INF/", b"AndroidManifest.xml")
 """What documents and programs that are zips inside begin with: docx, xlsx, odt, epub, jar, apk. They are files, not archives of files."""
 _BZ2 = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
@@ -33,7 +34,7 @@ def kind(file: BinaryIO) -> str | None:
     head = file.read(512)
     if head[:4] == b"PK\3\4" and head[30 : 30 + int.from_bytes(head[26:28], "little")].startswith(_DOCUMENTS):
         return None
-    found = next((one for start, one in _STARTS.items() if head.startswith(start)), None)
+    found = next(one for start, one in _STARTS.items() if head.startswith(start)) if head.startswith(_ANY_START) else None
     if found == "bz2" and head[4:10] not in _BZ2:
         found = None
     if found is None and len(head) >= 8 and int.from_bytes(head[:4], "little") in _SKIPPED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from hashlib import sha256
 from itertools import count
 
@@ -20,6 +21,7 @@ _SHORT = (b".tgz", b".tbz2", b".tbz", b".txz", b".tzst")
 _PACKED = (b".zip", b".tar", b".7z", b".rar", b".iso", b".cab", *_SHORT)
 
 
+@lru_cache(64)
 def without_suffixes(base: bytes, *, single: bool) -> bytes:
     """An archive's name without what says that it is one; as it is where nothing says so. `single`: it is one compressed file."""
     if single and base.lower().endswith(_SHORT):
@@ -64,7 +66,7 @@ def fault(raw: bytes) -> str:
         return "a path with an empty part"
     if len(raw) > LONGEST_NAME or max(map(len, parts)) > _LONGEST_PART:
         return "a name that is too long"
-    if any(_RESERVED.fullmatch(_folded(part)) for part in parts):
+    if any(map(_is_reserved, parts)):
         return "a name that Windows keeps for itself"
     return ""
 
@@ -80,9 +82,22 @@ def _safe(part: bytes) -> bytes:
     part = b"_" if part == b".." else _DRIVE.sub(lambda found: found[0][:1] + b"_", part, count=1)
     if len(part) > _LONGEST_PART - 8:
         return part[:150] + b"~" + sha256(part).hexdigest()[:32].encode()
-    return b"_" + part if _RESERVED.fullmatch(_folded(part)) else part
+    return b"_" + part if _is_reserved(part) else part
 
 
+@lru_cache(16_384)
+def _is_reserved(part: bytes) -> bool:
+    return _RESERVED.fullmatch(_folded(part)) is not None
+
+
+def _is_plain(part: bytes) -> bool:
+    """Whether the last part of a path has no fault of its own."""
+    return (
+        part not in (b"", b".", b"..") and b"\0" not in part and b"\\" not in part and len(part) <= _LONGEST_PART and not _is_reserved(part)
+    )
+
+
+@lru_cache(16_384)
 def _folded(part: bytes) -> str:
     """What a part is to a file system that knows no case, composes accents and drops dots and spaces at the end."""
     if part.isascii():
@@ -100,6 +115,7 @@ class Taken:
         self._rename = rename
         self._files: set[tuple[str, ...]] = set()
         self._folders: dict[tuple[str, ...], bytes] = {}
+        self._found_good: dict[bytes, tuple[str, ...]] = {}
 
     def folder(self, raw: bytes) -> None:
         """There is a folder of this name; the archive's own root is none."""
@@ -116,6 +132,14 @@ class Taken:
 
     def file(self, raw: bytes) -> bytes:
         """The name for the file that the archive calls `raw`; raises Rejected where it must not have one."""
+        folder, _, base = raw.rpartition(b"/")
+        below = self._found_good.get(folder)
+        if below is not None and _is_plain(base) and len(raw) <= LONGEST_NAME:
+            # In a folder with a file that nothing was wrong with, only what is new can be wrong.
+            key = (*below, _folded(base))
+            if key not in self._files and key not in self._folders:
+                self._files.add(key)
+                return raw
         name = plain(raw)
         wrong = fault(name)
         if wrong:
@@ -130,8 +154,12 @@ class Taken:
             parts[at] = self._other(parts, at)
             at, _ = self._clash(tuple(parts))
         self._settle(tuple(parts[:-1]))
-        self._files.add(_key(parts))
-        return b"/".join(parts)
+        key = _key(parts)
+        self._files.add(key)
+        given = b"/".join(parts)
+        if given == raw and folder:
+            self._found_good[folder] = key[:-1]
+        return given
 
     def _clash(self, parts: tuple[bytes, ...]) -> tuple[int | None, str]:
         """Which part cannot be as it is, and why. An empty last part stands for a folder."""
@@ -164,4 +192,4 @@ class Taken:
 
 
 def _key(parts: tuple[bytes, ...] | list[bytes]) -> tuple[str, ...]:
-    return tuple(_folded(part) for part in parts)
+    return tuple(map(_folded, parts))

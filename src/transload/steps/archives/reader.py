@@ -19,7 +19,7 @@ from typing import Self
 from transload.errors import Busy, ConfigError, Rejected
 from transload.model import spell
 from transload.steps.archives.limits import Meter
-from transload.steps.archives.wire import DONE, FAILED, HEAD, LARGEST, LOCKED, NEEDS, REJECTED
+from transload.steps.archives.wire import DATA, DONE, FAILED, HEAD, LARGEST, LOCKED, NEEDS, REJECTED
 
 _START = Path(__file__).with_name("start.py")
 _WHY: dict[int, str] = {
@@ -82,7 +82,7 @@ class Reader:
         if self._child.stdout is not None:
             self._child.stdout.close()
 
-    def frames(self, kind: str, path: Path, meter: Meter) -> Iterator[tuple[bytes, bytes]]:
+    def frames(self, kind: str, path: Path, meter: Meter) -> Iterator[tuple[bytes, bytes | memoryview]]:
         """What the child tells of the archive at `path`, to its end.
 
         Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Locked when the password
@@ -112,12 +112,12 @@ class Reader:
         except OSError as error:
             raise Busy(f"the archive could not be opened: {error}") from error
 
-    def _heard(self) -> Iterator[tuple[bytes, bytes]]:
+    def _heard(self) -> Iterator[tuple[bytes, bytes | memoryview]]:
         """The frames, as they come; each is counted against the time."""
         pipe = self._child.stdout.fileno() if self._child.stdout else -1
         poll = select.poll()
         poll.register(pipe, select.POLLIN | select.POLLHUP)
-        heard = bytearray()
+        rest = bytearray()
         while True:
             self._tick()
             if not poll.poll(500):
@@ -125,18 +125,20 @@ class Reader:
             piece = os.read(pipe, _PIECE)
             if not piece:
                 return
-            heard += piece
-            at = 0
+            rest += piece if rest else b""
+            heard, at = rest or piece, 0
             while len(heard) - at >= HEAD.size:
                 what, length = HEAD.unpack_from(heard, at)
                 if length > LARGEST:
                     raise Rejected("makes what opens it talk nonsense")
-                end = at + HEAD.size + length
-                if end > len(heard):
+                begin = at + HEAD.size
+                if begin + length > len(heard):
                     break
-                yield what, bytes(memoryview(heard)[at + HEAD.size : end])
-                at = end
-            del heard[:at]
+                at = begin + length
+                # A file's bytes are written from where they are.
+                yield what, memoryview(heard)[begin:at] if what == DATA else bytes(heard[begin:at])
+            if at or not rest:
+                rest = bytearray(memoryview(heard)[at:])
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -147,12 +149,12 @@ class Reader:
             self._told_at = now
 
 
-def _raise(what: bytes, payload: bytes) -> None:
+def _raise(what: bytes, payload: bytes | memoryview) -> None:
     if what == REJECTED:
-        raise Rejected(spell(payload[:500]))
+        raise Rejected(spell(bytes(payload[:500])))
     if what == LOCKED:
-        raise Locked(spell(payload[:500]))
+        raise Locked(spell(bytes(payload[:500])))
     if what == NEEDS:
-        raise ConfigError(spell(payload[:500]))
+        raise ConfigError(spell(bytes(payload[:500])))
     if what == FAILED:
-        raise Busy(f"the archive could not be read: {spell(payload[:500])}")
+        raise Busy(f"the archive could not be read: {spell(bytes(payload[:500]))}")

@@ -84,7 +84,7 @@ class Stream:
         self._kind, self._file, self.meter = kind, file, meter
         self._make = _maker(kind, memory)
         self._inner = self._make()
-        self._buffer = b""
+        self._buffer, self._at = b"", 0
         self._again = partial(Stream, kind, file, memory, sure=True)
         self._begins = file.tell()
         self._seen = self._part = (0, 0)
@@ -92,25 +92,21 @@ class Stream:
 
     def peek(self, count: int) -> bytes:
         """The next bytes, which stay."""
-        while len(self._buffer) < count and (more := self._more()):
-            self._buffer += more
-        return self._buffer[:count]
+        while len(self._buffer) - self._at < count and (more := self._more()):
+            self._buffer, self._at = self._buffer[self._at :] + more, 0
+        return self._buffer[self._at : self._at + count]
 
-    def some(self) -> bytes:
-        """Whatever comes next; nothing at the end."""
-        piece, self._buffer = self._buffer or self._more(), b""
-        return piece
+    def some(self, count: int = BLOCK) -> memoryview:
+        """Whatever comes next, at most `count` bytes, as they lie; nothing at the end."""
+        if self._at == len(self._buffer):
+            self._buffer, self._at = self._more(), 0
+        begin, self._at = self._at, min(self._at + count, len(self._buffer))
+        return memoryview(self._buffer)[begin : self._at]
 
     def read(self, count: int = BLOCK) -> bytes:
         """At most `count` bytes; fewer only at the end."""
-        if not self._buffer:
-            more = self._more()
-            if len(more) == count:
-                return more
-            self._buffer = more
-        while len(self._buffer) < count and (more := self._more()):
-            self._buffer += more
-        piece, self._buffer = self._buffer[:count], self._buffer[count:]
+        piece = self.peek(count)
+        self._at += len(piece)
         return piece
 
     def _more(self) -> bytes:

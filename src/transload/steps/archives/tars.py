@@ -28,6 +28,9 @@ class Bytes(Protocol):
     def read(self, count: int) -> bytes:
         """At most `count` bytes; fewer only at the end."""
 
+    def some(self, count: int) -> bytes | memoryview:
+        """At most `count` bytes, as many as come at once; none at the end."""
+
 
 class Whole:
     """A tar that is not compressed."""
@@ -38,6 +41,8 @@ class Whole:
     def read(self, count: int) -> bytes:
         """At most `count` bytes; fewer only at the end."""
         return self._file.read(count)
+
+    some = read
 
 
 class _More:
@@ -87,7 +92,7 @@ def _member(file: Bytes, block: bytes, kind: bytes, size: int, more: _More, told
     told.member(name, modified)
     left = size
     while left:
-        piece = file.read(min(left, BLOCK))
+        piece = file.some(min(left, BLOCK))
         if not piece:
             raise Rejected("is cut off")
         told.data(piece)

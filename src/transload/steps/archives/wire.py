@@ -34,7 +34,7 @@ class Telling:
         """Here begins the one file that was compressed; it has no name of its own."""
         self.say(ONLY, _MOMENT.pack(-1))
 
-    def data(self, block: bytes) -> None:
+    def data(self, block: bytes | memoryview) -> None:
         """More of the file's bytes."""
         for at in range(0, len(block), BLOCK):
             self.say(DATA, block[at : at + BLOCK])
@@ -43,7 +43,7 @@ class Telling:
         """The file is whole, and all that vouches for it was looked at."""
         self.say(END)
 
-    def say(self, what: bytes, more: bytes = b"") -> None:
+    def say(self, what: bytes, more: bytes | memoryview = b"") -> None:
         """One frame; where its bytes would be too many they are cut, and the parent finds the name too long."""
         more = more[:LARGEST]
         self._out.write(HEAD.pack(what, len(more)))

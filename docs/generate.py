@@ -171,7 +171,8 @@ SPEED = """\
 Measured by `make bench` and written here by `make docs`; no figure on this page was typed by hand. The same work is done by Transload and
 by another program in turn, after a warm-up; medians of whole processes, from start to exit, over loopback, data in memory. After every
 run what arrived is compared with the source. Ours does more in that time: SHA-256 of every byte, and a ledger entry for every file, both
-durable before a file counts as received.
+durable before a file counts as received. *The step alone* is the time from the first batch of a route's steps to the last, within such a
+process: what the step makes is spooled, hashed, synced and written into the ledger, but not delivered.
 
 A ratio below 1 means that Transload is faster; the goal is what we want to reach, reached or not. *Load* is the load average before and
 after: above the number of cores, other work ran beside, and everything took longer.

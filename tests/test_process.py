@@ -10,7 +10,9 @@ import pytest
 from transload.config.kinds import STEPS
 from transload.errors import Busy, Rejected
 from transload.model import Name, to_datetime
+from transload.protocols import STEPS as STEPS_OF
 from transload.steps import FileView, Output, Scratch, Step, Verdict
+from transload.workplace import StepsPlace
 
 
 class Judge(Step):
@@ -189,3 +191,47 @@ def test_what_was_waited_for_and_never_came_is_kept_apart_like_all_that_is_bad(y
     assert "it never came" in (row.reason or "")
     assert [row.id] == [one.arrival for one in it.hand.ledger.quarantine.list()]
     assert {} == it.delivered
+
+
+class Kept:
+    """Something that a step keeps open."""
+
+    all: ClassVar[list[Kept]] = []
+
+    def __init__(self) -> None:
+        self.all.append(self)
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Remembers(Step):
+    """Keeps something open, and says what was known of the bytes before."""
+
+    knew: ClassVar[list[str | None]] = []
+    kind: Literal["remembers"] = "remembers"
+
+    def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
+        assert not work.held("line", Kept).closed
+        before = work.known("remembers", file.sha256)
+        self.knew.append(before and before.found)
+        work.note(Verdict("remembers", "seen" if before is None else "seen again"))
+        if file.name.text == "2.csv":
+            raise Rejected("bad in itself")
+        yield work.keep(file)
+
+
+def test_the_files_of_a_batch_share_what_is_known_and_what_is_kept_open(yard, monkeypatch):
+    monkeypatch.setitem(STEPS.ours, "remembers", f"{__name__}:Remembers")
+    monkeypatch.setattr("tests.engine.byhand.steps_of", lambda node: {f"{STEPS_OF}{node}": StepsPlace(connections=1)})
+    Kept.all.clear()
+    Remembers.knew.clear()
+    it = yard('steps = [{ kind = "remembers" }]')
+    for number in range(4):
+        it.put(f"{number}.csv", b"the same")
+    it.hand.go()
+    assert [None, "seen", "seen again", "seen again"] == Remembers.knew
+    assert [True] == [one.closed for one in Kept.all]
+    assert {"0.csv", "1.csv", "3.csv"} == set(it.delivered)
+    assert it.hand.events("2.csv").index("remembers") < it.hand.events("2.csv").index("quarantined")

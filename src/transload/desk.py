@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from transload.errors import Rejected
 from transload.ledger.processing import Found
@@ -19,9 +19,13 @@ from transload.steps import FileView, Output, Verdict
 if TYPE_CHECKING:
     from transload.ledger import Claim
     from transload.ledger.processing import Item
+    from transload.spool import Spool
     from transload.spool.parts import StreamPart
     from transload.steps import Step
+    from transload.steps.base import H, Held
     from transload.workplace import Workplace
+
+_SMALL = 1 << 16
 
 
 def scratch(work: Workplace) -> Path:
@@ -50,39 +54,117 @@ class Piece:
 
 
 class Sheet:
-    """One file that a step writes."""
+    """One file that a step writes; what comes in one small piece is stored at once, when it is whole."""
 
-    def __init__(self, part: StreamPart, output: Output) -> None:
-        """Into `part`."""
-        self._part = part
+    def __init__(self, spool: Spool, output: Output, written: dict[str, Spooled]) -> None:
+        """Into `spool`; once it is whole it is one of those `written`."""
+        self._spool, self._written = spool, written
+        self._first: bytes | None = None
+        self._part: StreamPart | None = None
         self.output = output
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, _error: object, _trace: object) -> None:
+        part, output = self._part, self.output
+        if kind is not None:
+            if part is not None:
+                part.drop()
+            return
+        spooled = part.done() if part is not None else self._spool.small(self._first or b"")
+        self._written[spooled.part] = spooled
+        self.output = Output(output.name, Path(spooled.part), spooled.size, spooled.sha256, output.modified, output.member)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises Full when there is no room."""
+        if self._part is None:
+            if self._first is None and len(data) <= _SMALL:
+                self._first = bytes(data)
+                return
+            self._part = self._spool.fresh()
+            if self._first is not None:
+                self._part.write(self._first)
+                self._first = None
         self._part.write(data)
+
+
+class Shelf:
+    """What the desks of one batch have in common: what was found out about bytes, and what steps keep open until the batch is over."""
+
+    def __init__(self, work: Workplace, claim: Claim) -> None:
+        """For the files of `claim`."""
+        self._processing, self._claim = work.ledger.processing, claim.id
+        self._looked_up: set[str] = set()
+        self._known: dict[tuple[str, str], Verdict] = {}
+        self._found: list[Found] = []
+        self._held: dict[Hashable, Held] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as open_still:
+            for one in self._held.values():
+                open_still.callback(one.close)
+
+    def look_up(self, hashes: Iterable[str], *, anew: bool = False) -> None:
+        """Ask the ledger about these bytes, in one question; `anew`: and forget what it said of others."""
+        if anew:
+            self.write_down()
+            self._looked_up.clear()
+            self._known.clear()
+        wanted = list(dict.fromkeys(one for one in hashes if one not in self._looked_up))
+        if wanted:
+            self._looked_up.update(wanted)
+            for (sha256, what), told in self._processing.verdicts(wanted).items():
+                self._learn(sha256, Verdict(what, *told))
+
+    def known(self, what: str, sha256: str) -> Verdict | None:
+        """What was found out about these bytes: the worst that ever was, else the latest."""
+        self.look_up([sha256])
+        return self._known.get((sha256, what))
+
+    def note(self, found: Found) -> None:
+        """To be written down by `write_down`, before anything is made of it."""
+        self._found.append(found)
+        self._learn(found.sha256, Verdict(found.what, found.found, found.facts))
+
+    def _learn(self, sha256: str, verdict: Verdict) -> None:
+        before = self._known.get((sha256, verdict.what))
+        if before is None or before.found != "infected":
+            self._known[sha256, verdict.what] = verdict
+
+    def write_down(self) -> None:
+        """All that was noted is in the ledger."""
+        if self._found:
+            found, self._found = self._found, []
+            self._processing.found(self._claim, found)
+
+    def held(self, key: Hashable, make: Callable[[], H]) -> H:
+        """What `make` opens, once."""
+        if key not in self._held:
+            self._held[key] = make()
+        return cast("H", self._held[key])
 
 
 class Desk:
     """A Scratch for one arrival; what steps have left on it goes with it, but for the bytes that `keep_bytes` took."""
 
-    def __init__(self, work: Workplace, claim: Claim, item: Item) -> None:
+    def __init__(self, work: Workplace, claim: Claim, item: Item, shelf: Shelf) -> None:
         """For `item`, in the hands of `claim`."""
-        self._work, self._claim, self.item = work, claim, item
+        self._work, self._claim, self.item, self._shelf = work, claim, item, shelf
         self._folder: Path | None = None
         self._written: dict[str, Spooled] = {}
-        self._found: list[Found] = []
         self.first = self._piece = self._arrived()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self._tell()
-        finally:
-            self._work.spool.forget(self._written.values())
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+        self._work.spool.forget(self._written.values())
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _arrived(self) -> Piece:
         """The file as it arrived."""
@@ -117,7 +199,6 @@ class Desk:
             # Somebody has answered for it: the file goes on as it is.
             self.note(Verdict("released", "goes on", {"in spite of": str(error)}))
             made = [piece]
-        self._tell()
         return made
 
     def _made(self, piece: Piece, output: Output) -> Piece:
@@ -126,8 +207,16 @@ class Desk:
         if output.path is None:
             return Piece(replace(piece.view, name=output.name, depth=depth), piece.spooled, member)
         spooled = self._written[str(output.path)]
-        view = replace(piece.view, name=output.name, path=output.path, size=spooled.size, sha256=spooled.sha256)
-        return Piece(replace(view, modified=output.modified, depth=depth), spooled, member)
+        view = replace(
+            piece.view,
+            name=output.name,
+            path=output.path,
+            size=spooled.size,
+            sha256=spooled.sha256,
+            modified=output.modified,
+            depth=depth,
+        )
+        return Piece(view, spooled, member)
 
     def keep_bytes(self, wanted: Iterable[Spooled]) -> list[Spooled]:
         """These are to be committed: they stay when the desk is cleared."""
@@ -156,31 +245,17 @@ class Desk:
                 sink.write(piece)
         return sink.output
 
-    @contextmanager
-    def create(self, name: Name, *, modified: int | None = None, member: bool = False) -> Iterator[Sheet]:
+    def create(self, name: Name, *, modified: int | None = None, member: bool = False) -> Sheet:
         """The same, written piece by piece."""
-        part = self._work.spool.fresh()
-        sheet = Sheet(part, Output(name, modified=modified, member=member))
-        try:
-            yield sheet
-        except BaseException:
-            part.drop()
-            raise
-        spooled = part.done()
-        self._written[spooled.part] = spooled
-        sheet.output = replace(sheet.output, path=Path(spooled.part), size=spooled.size, sha256=spooled.sha256)
+        return Sheet(self._work.spool, Output(name, modified=modified, member=member), self._written)
 
     def note(self, verdict: Verdict) -> None:
         """Write down what was found."""
-        self._found.append(Found(self.item.id, self._piece.view.sha256, verdict.what, verdict.found, verdict.facts))
+        self._shelf.note(Found(self.item.id, self._piece.view.sha256, verdict.what, verdict.found, verdict.facts))
 
     def known(self, what: str, sha256: str) -> Verdict | None:
         """What was found out about these bytes before."""
-        for one in reversed(self._found):
-            if (one.what, one.sha256) == (what, sha256):
-                return Verdict(what, one.found, one.facts)
-        found = self._work.ledger.processing.verdict(what, sha256)
-        return None if found is None else Verdict(what, *found)
+        return self._shelf.known(what, sha256)
 
     def beside(self, name: Name) -> FileView | None:
         """The file of that name that the same route received last, if its bytes are here."""
@@ -192,11 +267,10 @@ class Desk:
         path = Path(self._work.spool.path(sha256))
         return FileView(number, self._claim.route, name, size, sha256, path, modified, version, received) if path.exists() else None
 
+    def held(self, key: Hashable, make: Callable[[], H]) -> H:
+        """What `make` opens, once for all files of the batch."""
+        return self._shelf.held(key, make)
+
     def go_on(self) -> None:
         """Raise Lost when the work is to be put back."""
         self._work.go_on()
-
-    def _tell(self) -> None:
-        if self._found:
-            found, self._found = self._found, []
-            self._work.ledger.processing.found(self._claim.id, found)

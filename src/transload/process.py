@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transload import crash
 from transload.config.kinds import STEPS
-from transload.desk import Desk, Piece
+from transload.desk import Desk, Piece, Shelf
 from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Trouble, now
 from transload.ledger.processing import Done, Made
-from transload.model import Name
+from transload.model import Entry, Name
 from transload.owed import Owing
 
 if TYPE_CHECKING:
@@ -46,18 +47,25 @@ class Processing:
         self._spooled: list[Spooled] = []
         self._since = 0.0
         self._away: Unreachable | None = None
+        self._shelf = Shelf(work, claim)
 
     def go(self) -> None:
         """All of them, one after another."""
-        left = self._work.ledger.processing.items(self._claim.id)
-        while left and not self._work.stopping():
-            self._one(left.pop(0))
-            if self._away is not None:
-                self._hold(left, self._away)
-                break
-        self._flush()
+        left = deque(self._work.ledger.processing.items(self._claim.id))
+        with self._shelf:
+            looked_up = 0
+            while left and not self._work.stopping():
+                if not looked_up:
+                    looked_up = min(_GROUP, len(left))
+                    self._shelf.look_up([item.sha256 for item in islice(left, looked_up)], anew=True)
+                self._one(left.popleft())
+                looked_up -= 1
+                if self._away is not None:
+                    self._hold(left, self._away)
+                    break
+            self._flush()
 
-    def _hold(self, left: Sequence[Item], error: Unreachable) -> None:
+    def _hold(self, left: Iterable[Item], error: Unreachable) -> None:
         """Nobody answered for one of them: the others do not wait for the same silence, each by itself."""
         work, spent = self._work, 1 if self._work.once else 0
         troubles = [Trouble(item.id, str(error), work.later(self._route, item.attempts if work.once else 0), spent=spent) for item in left]
@@ -67,7 +75,7 @@ class Processing:
         work, route = self._work, self._route
         trouble: Trouble | None = None
         bad = ""
-        with Desk(work, self._claim, item) as desk:
+        with Desk(work, self._claim, item, self._shelf) as desk:
             try:
                 self._have(item)
                 self._add(self._through(desk, item), desk)
@@ -85,6 +93,8 @@ class Processing:
             except TransloadError as error:
                 trouble = work.trouble(item.id, route, item.attempts, error)
                 self._away = error if isinstance(error, Unreachable) else None
+        if bad or trouble is not None:
+            self._shelf.write_down()
         if bad:
             self._keep_apart(item, bad)
         elif trouble is not None:
@@ -127,7 +137,7 @@ class Processing:
         """What comes out of the last step; None for nothing."""
         pieces = [desk.first]
         for step in self._steps(item.recipe):
-            pieces = [made for piece in pieces for made in desk.does(step, piece)]
+            pieces = [made for piece in self._looked_up(pieces) for made in desk.does(step, piece)]
         if not pieces:
             return None
         groups = desk.first.view.groups
@@ -135,12 +145,20 @@ class Processing:
             return Done(item, self._owing.stepped(item.entry.name, item.entry.modified, item.sha256, item.version, groups))
         return Done(item, made=[self._made(item, piece, groups) for piece in pieces])
 
+    def _looked_up(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
+        """Them, with what is known of many at once."""
+        for at in range(0, len(pieces), _GROUP):
+            some = pieces[at : at + _GROUP]
+            if len(some) > 1:
+                self._shelf.look_up([piece.view.sha256 for piece in some])
+            yield from some
+
     def _made(self, item: Item, piece: Piece, groups: Mapping[str, str]) -> Made:
         """An arrival of its own, whose path shows what it came out of."""
         name, modified = piece.view.name, piece.view.modified
-        entry = replace(
-            item.entry, name=Name(item.entry.name.raw + b"!/" + name.raw), size=piece.spooled.size, modified=modified, etag=None
-        )
+        outer = item.entry
+        shown = Name(outer.name.raw + b"!/" + name.raw)
+        entry = Entry(outer.folder, shown, piece.spooled.size, modified, outer.precision, settles=outer.settles, link=outer.link)
         return Made(entry, piece.spooled, self._owing.stepped(name, modified, piece.spooled.sha256, item.version, groups))
 
     def _steps(self, recipe: str) -> Sequence[Step]:
@@ -162,6 +180,7 @@ class Processing:
 
     def _add(self, done: Done | None, desk: Desk) -> None:
         if done is None:
+            self._shelf.write_down()
             trouble = Trouble(desk.item.id, _NOTHING, state="skipped")
             self._work.ledger.processing.troubled(self._claim.id, [trouble])
             return
@@ -174,6 +193,7 @@ class Processing:
 
     def _flush(self) -> None:
         """Bytes first, then the ledger: what is owed is there."""
+        self._shelf.write_down()
         if not self._done:
             return
         done, self._done = self._done, []

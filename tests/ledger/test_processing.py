@@ -87,7 +87,7 @@ def test_a_worker_that_was_thought_dead_records_nothing(ledger, acts):
             late()
     assert "received" == acts.state(number)
     assert [] == ledger.view.deliveries(number)
-    assert None is ledger.processing.verdict("scan", item.sha256)
+    assert {} == ledger.processing.verdicts([item.sha256])
 
 
 def test_what_was_once_infected_stays_so(ledger, acts):
@@ -95,8 +95,16 @@ def test_what_was_once_infected_stays_so(ledger, acts):
     claim, [item] = process(acts)
     for found in ("clean", "infected", "clean"):
         ledger.processing.found(claim.id, [Found(number, item.sha256, "scan", found, {"signatures": "7"})])
-    assert ("infected", {"signatures": "7"}) == ledger.processing.verdict("scan", item.sha256)
-    assert None is ledger.processing.verdict("format", item.sha256)
+    assert {(item.sha256, "scan"): ("infected", {"signatures": "7"})} == ledger.processing.verdicts([item.sha256, "0" * 64])
+
+
+def test_of_what_was_found_the_latest_counts_for_each_of_many_bytes(ledger, acts):
+    number = bring(acts)
+    claim, _ = process(acts)
+    for sha256, found, version in (("1" * 64, "clean", "7"), ("2" * 64, "clean", "7"), ("1" * 64, "clean", "8"), ("1" * 64, "ok", "9")):
+        ledger.processing.found(claim.id, [Found(number, sha256, "scan", found, {"signatures": version})])
+    known = ledger.processing.verdicts([str(digit) * 64 for digit in range(10)])
+    assert {("1" * 64, "scan"): ("ok", {"signatures": "9"}), ("2" * 64, "scan"): ("clean", {"signatures": "7"})} == known
 
 
 def test_what_is_kept_apart_is_decided_once(ledger, acts):

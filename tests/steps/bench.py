@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from transload.model import Name
 from transload.steps import FileView, Output, Step, Verdict
+from transload.steps.base import H
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Bench:
         self.outputs: list[Output] = []
         self.went_on = 0
         self._count = 0
+        self._held: dict[Any, Any] = {}
 
     def file(self, data: bytes | Path, name: str | bytes = "a.csv", **more: Any) -> FileView:
         """A file as a step is given it, in a folder that is not the step's."""
@@ -86,6 +88,15 @@ class Bench:
 
     def beside(self, name: Name) -> FileView | None:
         return self.others.get(name.raw)
+
+    def held(self, key: Hashable, make: Callable[[], H]) -> H:
+        if key not in self._held:
+            self._held[key] = make()
+        return self._held[key]
+
+    def close(self) -> None:
+        while self._held:
+            self._held.popitem()[1].close()
 
     def go_on(self) -> None:
         self.went_on += 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from tests.steps.bench import Bench
@@ -7,4 +9,5 @@ from tests.steps.bench import Bench
 
 @pytest.fixture
 def bench(tmp_path):
-    return Bench(tmp_path)
+    with closing(Bench(tmp_path)) as bench:
+        yield bench

@@ -259,23 +259,43 @@ class Scripted(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, path, *replies):
         self.replies, self.asked, self.over = list(replies), [], threading.Event()
+        self.sessions, self.numbers = 0, True
         super().__init__(str(path), Conversation)
 
 
 class Conversation(socketserver.BaseRequestHandler):
+    """One question and its answer; in a session each answer has its number."""
+
     def handle(self):
+        number = 0
+        while command := self._command():
+            if command == b"zIDSESSION\0":
+                number = 1
+                self.server.sessions += 1
+                continue
+            whole = self._answer(command, b"%d: " % number if number else b"")
+            if not (number and whole):
+                return
+            number += 1
+
+    def _command(self):
         command, descriptors = b"", []
         while not command.endswith(b"\0"):
             byte, came, *_ = socket.recv_fds(self.request, 1, 1)
+            if not byte:
+                return b""
             command += byte
             descriptors += came
         for one in descriptors:
             os.close(one)
+        return command
+
+    def _answer(self, command, number):
         if command == b"zFILDES\0":
             self.request.recv(1)
         if command == b"zVERSION\0":
-            self.request.sendall(self.server.version)
-            return
+            self.request.sendall(number + self.server.version)
+            return True
         self.server.asked.append(command)
         reply = self.server.replies.pop(0)
         if command == b"zINSTREAM\0":
@@ -283,8 +303,9 @@ class Conversation(socketserver.BaseRequestHandler):
                 self.request.recv(count, socket.MSG_WAITALL)
         if reply is None:
             self.server.over.wait()
-        for byte in reply or b"":
+        for byte in (number if self.server.numbers else b"") + reply if reply else b"":
             self.request.sendall(bytes([byte]))
+        return bool(reply) and reply.endswith(b"\0")
 
 
 @contextmanager
@@ -300,7 +321,7 @@ def answering(folder, *replies):
 
 NO_ANSWERS = {
     "cut at once": (b"", Unreachable, "hung up before its reply was whole"),
-    "cut before the NUL": (b"stream: OK", Unreachable, "hung up before its reply was whole after 'stream: OK'"),
+    "cut before the NUL": (b"stream: OK", Unreachable, "hung up before its reply was whole after '2: stream: OK'"),
     "a line instead": (b"stream: OK\n", Unreachable, "hung up"),
     "an error": (b"stream: Can't allocate memory ERROR\0", Busy, 'could not scan it: "stream: Can\'t allocate memory ERROR"'),
     "no words": (b"\0", Busy, "could not scan it: ''"),
@@ -360,6 +381,50 @@ def test_while_it_waits_it_shows_that_it_goes_on(bench, tmp_path):
     with answering(tmp_path, None):
         unknown(bench, Scan(kind="scan", clamd=f"unix:{tmp_path}/s", timeout="1200ms"), b"x", Unreachable, "within 1.2s")
     assert bench.went_on
+
+
+def test_all_files_of_a_batch_are_scanned_in_one_session_and_each_has_its_own_answer(bench, tmp_path):
+    scan = Scan(kind="scan", clamd=f"unix:{tmp_path}/s")
+    with answering(tmp_path, b"fd[9]: OK\0", b"fd[9]: Worm FOUND\0", b"fd[9]: OK\0") as server:
+        bench.does(scan, b"1")
+        with pytest.raises(Rejected, match="Worm"):
+            bench.does(scan, b"2")
+        bench.does(scan, b"3")
+    assert ["clean", "infected", "clean"] == [one.found for one in bench.verdicts]
+    assert 1 == server.sessions
+
+
+def test_a_session_that_clamd_has_ended_meanwhile_is_opened_anew(bench, tmp_path):
+    scan = Scan(kind="scan", clamd=f"unix:{tmp_path}/s")
+    with answering(tmp_path, b"fd[9]: OK\0", b"", b"fd[9]: OK\0") as server:
+        bench.does(scan, b"1")
+        bench.does(scan, b"2")
+    assert ["clean", "clean"] == [one.found for one in bench.verdicts]
+    assert 2 == server.sessions
+
+
+NOT_IN_TURN = {
+    "another's": b"1: fd[9]: OK\0",
+    "a later one's": b"3: fd[9]: OK\0",
+    "none's": b"fd[9]: OK\0",
+}
+
+
+@pytest.mark.parametrize("reply", NOT_IN_TURN.values(), ids=NOT_IN_TURN.keys())
+def test_an_answer_to_another_question_is_no_answer(bench, tmp_path, reply):
+    with answering(tmp_path, reply) as server:
+        server.numbers = False
+        unknown(bench, Scan(kind="scan", clamd=f"unix:{tmp_path}/s"), b"x", Busy, "answers like no clamd")
+
+
+def test_after_an_answer_that_was_none_the_next_file_is_asked_about_in_another_session(bench, tmp_path):
+    scan = Scan(kind="scan", clamd=f"unix:{tmp_path}/s")
+    with answering(tmp_path, b"9: fd[9]: OK\0", b"2: fd[9]: OK\0") as server:
+        server.numbers = False
+        unknown(bench, scan, b"x", Busy, "answers like no clamd")
+        bench.does(scan, b"x")
+    assert ["clean"] == [one.found for one in bench.verdicts]
+    assert 2 == server.sessions
 
 
 # ---------------------------------------------------------------- scanners that are asked over HTTP

@@ -82,11 +82,19 @@ class Processing:
         with self._db.read() as connection:
             return [_item(row) for row in rows(connection, _ITEMS, claim)]
 
-    def verdict(self, what: str, sha256: str) -> tuple[str, dict[str, str]] | None:
-        """What was found out about these bytes: the worst that ever was, else the latest."""
+    def verdicts(self, hashes: Sequence[str]) -> dict[tuple[str, str], tuple[str, dict[str, str]]]:
+        """What was found out about these bytes, by hash and by what was looked for: the worst that ever was, else the latest."""
+        known: dict[tuple[str, str], tuple[str, dict[str, str]]] = {}
         with self._db.read() as connection:
-            row = rows(connection, _VERDICT, sha256, what).first()
-        return None if row is None else (row[0], dict(json.loads(row[1])))
+            for sha256, what, found, facts in rows(connection, _VERDICTS, list(hashes)):
+                # What was once found infected stays so for those bytes, whatever a scanner says later.
+                if known.get((sha256, what), ("",))[0] != "infected":
+                    known[sha256, what] = found, dict(json.loads(facts))
+        return known
+
+    def verdict(self, what: str, sha256: str) -> tuple[str, dict[str, str]] | None:
+        """The same of one file's bytes, and one thing that was looked for."""
+        return self.verdicts([sha256]).get((sha256, what))
 
     def latest(self, route: str, source: str, path: bytes, node: str) -> tuple[int, int, str, int | None, int, int] | None:
         """The latest version of a path whose bytes lie on `node`, as (arrival, size, hash, modified, version, first seen)."""
@@ -130,9 +138,9 @@ class Processing:
         pairs = [(one, made) for one in split for made in one.made or ()]
         lines, log, got = [], [], []
         for number, (one, made) in zip(numbers(connection, "arrivals", len(pairs)), pairs, strict=True):
-            entry, item = made.entry, one.item
+            entry, item, path = made.entry, one.item, made.entry.path
             facts = (made.spooled.size, entry.modified, entry.precision, made.spooled.sha256, node, at, at, item.id)
-            lines.append((number, route, item.source, entry.path, item.version, entry.folder, spell(entry.path), "ready", *facts))
+            lines.append((number, route, item.source, path, item.version, entry.folder, spell(path), "ready", *facts))
             log.append((number, at, "made", f"of arrival {item.id}: {made.spooled.size} bytes"))
             got.append(Received(number, entry, made.spooled, made.owed))
         log += [(one.item.id, at, "split", f"into {len(one.made or ())} files") for one in split]
@@ -175,10 +183,9 @@ _ITEMS = (
     "exists (select 1 from quarantine q where q.arrival = arrivals.id and q.state = 'released') "
     "from arrivals where claim = ? and state = 'received' order by id"
 )
-# What was once found infected stays so for those bytes, whatever a scanner says later.
-_VERDICT = (
-    "select found, facts from verdicts where sha256 = ? and what = ? "
-    "order by case when found = 'infected' then 0 else 1 end, id desc limit 1"
+_VERDICTS = (
+    "select sha256, what, found, facts from verdicts "
+    "where id in (select max(id) from verdicts where sha256 in ? group by sha256, what, found) order by id"
 )
 _LATEST = (
     "select id, size, sha256, modified, version, first_seen from arrivals where path = ? and route = ? and source = ? and node = ? "

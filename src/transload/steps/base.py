@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from transload.model import Name
+
+H = TypeVar("H", bound="Held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,18 @@ class Scratch(Protocol):
     def beside(self, name: Name) -> FileView | None:
         """The file of that name that the same route received last, if its bytes are still here."""
 
+    def held(self, key: Hashable, make: Callable[[], H]) -> H:
+        """What `make` opens (a connection), once for all files of a batch and closed after them; `key` tells one from another."""
+
     def go_on(self) -> None:
         """Raise Lost when the work is to be put back, and otherwise show that the work goes on: to be called every second or so."""
+
+
+class Held(Protocol):
+    """What can be kept open for a batch."""
+
+    def close(self) -> None:
+        """Let go."""
 
 
 class Sink(Protocol):

@@ -8,27 +8,37 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from transload.errors import Busy, Changed, Unreachable
 from transload.units import show_duration
 
+T = TypeVar("T")
 BLOCK = 262_144
 LONGEST = 65_536
 _TO_CONNECT = 10.0
+_VERSION = b"zVERSION\0"
 _REPLY = re.compile(r"(?:stream|fd\[\d+\]): (?:(?P<clean>OK)|(?P<found>\S.*?)(?:\([0-9a-f]{32,64}:\d+\))? FOUND)")
 
 
 class Answer(NamedTuple):
-    """What a scanner found: the name of the signature, or nothing; `sha256` of the bytes that were sent ("" for a descriptor)."""
+    """What a scanner found: the name of the signature, or nothing; `sha256` of the bytes that were sent ("" for a descriptor).
+
+    `facts` is which scanner it was, and its signatures, asked before the scan: those that come in between are newer than these.
+    """
 
     signature: str
     sha256: str
+    facts: dict[str, str]
+
+
+class _HungUp(Unreachable):
+    """The connection ended where a reply should have come."""
 
 
 class Line(io.RawIOBase):
@@ -42,6 +52,8 @@ class Line(io.RawIOBase):
         self.socket, self._patience, self._beat = made, patience, beat
         self._until = time.monotonic() + patience
         self._beaten = time.monotonic()
+        self.rest = bytearray()
+        """What came, and was not taken yet."""
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -50,7 +62,12 @@ class Line(io.RawIOBase):
             left = left[self.wait(partial(self.socket.send, left)) :]
             self._until = time.monotonic() + self._patience
 
-    def wait(self, act: Callable[[], int]) -> int:
+    def begin(self, beat: Callable[[], None]) -> None:
+        """The time for another question and its answer begins now."""
+        self._beat = beat
+        self._until = time.monotonic() + self._patience
+
+    def wait(self, act: Callable[[], T]) -> T:
         """What `act` gives once the socket lets it; TimeoutError when that takes too long."""
         while True:
             now = time.monotonic()
@@ -126,18 +143,29 @@ def dial(where: str | tuple[str, int], patience: float) -> socket.socket:
     return made
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clamd:
-    """The clamd at `address`; each of its answers has `patience` seconds. All raise Unreachable when none comes whole, else Busy."""
+    """The clamd at `address`; each of its answers has `patience` seconds. All raise Unreachable when none comes whole, else Busy.
+
+    Over a Unix socket descriptors are handed over, all in one session, which is kept until the context is left.
+    """
 
     address: str
     patience: float
+    _kept: Line | None = field(default=None, init=False)
+    _count: int = field(default=0, init=False)
+
+    def close(self) -> None:
+        """End the session; the next question opens another."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def facts(self, beat: Callable[[], None]) -> dict[str, str]:
         """Its version, and that of its signatures with their day ("" where it has none of ClamAV's own)."""
-        with self._line(beat) as line:
-            line.send(b"zVERSION\0")
-            reply = self._reply(line)
+        return self._asked(beat)[0]
+
+    def _facts(self, reply: str) -> dict[str, str]:
         engine, _, signatures = reply.partition("/")
         if not engine.startswith("ClamAV "):
             raise Busy(f"{self._name} answers like no clamd: {_shown(reply)}")
@@ -145,25 +173,57 @@ class Clamd:
 
     def ask(self, file: BinaryIO, size: int, beat: Callable[[], None]) -> Answer:
         """What it finds in the file's bytes: the descriptor is handed over where that can be, otherwise they are sent."""
-        if isinstance(place(self.address), str):
-            answer = self._hand_over(file, size, beat)
-            if answer is not None:
-                return answer
-        return self._send(file, beat)
-
-    def _hand_over(self, file: BinaryIO, size: int, beat: Callable[[], None]) -> Answer | None:
-        """FILDES; None when it cannot read the descriptor (a policy of its system may forbid it)."""
+        if not isinstance(place(self.address), str):
+            return self._send(file, beat, self.facts(beat))
         _same(file, size)
-        with self._line(beat) as line:
-            # One byte goes with the descriptor; in one piece with the command, clamd wakes up once.
-            line.wait(lambda: socket.send_fds(line.socket, [b"zFILDES\0\0"], [file.fileno()]))
-            reply = self._reply(line)
+        facts, reply = self._asked(beat, file.fileno())
         _same(file, size)
+        # A policy of its system may forbid it to read the descriptor.
         if reply.endswith(" ERROR") or reply == "UNKNOWN COMMAND":
-            return None
-        return Answer(self._judged(reply), "")
+            return self._send(file, beat, facts)
+        return Answer(self._judged(reply), "", facts)
 
-    def _send(self, file: BinaryIO, beat: Callable[[], None]) -> Answer:
+    def _asked(self, beat: Callable[[], None], *descriptor: int) -> tuple[dict[str, str], str]:
+        """Its facts, and what it replies when it is handed the descriptor, if there is one."""
+        if not isinstance(place(self.address), str):
+            with self._line(beat) as line:
+                line.send(_VERSION)
+                return self._facts(self._reply(line)), ""
+        with telling(self._name, self.patience):
+            kept, self._kept = self._kept, None
+            if kept is not None:
+                # It may have ended a session in which nothing was asked for a while.
+                with suppress(_HungUp, ConnectionError):
+                    return self._in_session(kept, b"", beat, descriptor)
+            made, self._count = Line(dial(place(self.address), self.patience), self.patience, beat), 0
+            return self._in_session(made, b"zIDSESSION\0", beat, descriptor)
+
+    def _in_session(self, line: Line, first: bytes, beat: Callable[[], None], descriptor: Sequence[int]) -> tuple[dict[str, str], str]:
+        """Each reply has the number of its command; where one has another, or too much comes, the session is not used again."""
+        # One byte goes with the descriptor; all in one piece, so that clamd wakes up once.
+        commands = first + _VERSION + (b"zFILDES\0\0" if descriptor else b"")
+        try:
+            line.begin(beat)
+            line.wait(lambda: socket.send_fds(line.socket, [commands], descriptor))
+            facts = self._facts(self._numbered(line))
+            reply = self._numbered(line) if descriptor else ""
+            if line.rest:
+                raise Busy(f"{self._name} answers more than it was asked")
+        except BaseException:
+            line.close()
+            raise
+        self._kept = line
+        return facts, reply
+
+    def _numbered(self, line: Line) -> str:
+        reply = self._reply(line)
+        self._count += 1
+        number, _, said = reply.partition(": ")
+        if number != str(self._count):
+            raise Busy(f"{self._name} answers like no clamd: {_shown(reply)}")
+        return said
+
+    def _send(self, file: BinaryIO, beat: Callable[[], None], facts: dict[str, str]) -> Answer:
         """INSTREAM. Past StreamMaxLength it hangs up while we write: its reply says so, and is still there to be read."""
         file.seek(0)
         digest, whole, command = hashlib.sha256(), False, b"zINSTREAM\0"
@@ -181,7 +241,7 @@ class Clamd:
             reply = self._reply(line)
         if not whole and _REPLY.fullmatch(reply):
             raise Busy(f"{self._name} answered before it had the whole file: {_shown(reply)}")
-        return Answer(self._judged(reply), digest.hexdigest())
+        return Answer(self._judged(reply), digest.hexdigest(), facts)
 
     def _judged(self, reply: str) -> str:
         told = _REPLY.fullmatch(reply)
@@ -201,16 +261,18 @@ class Clamd:
 
     def _reply(self, line: Line) -> str:
         """All up to the NUL that ends the reply to a z-command: without it, it is no reply."""
-        told = bytearray()
-        while not told.endswith(b"\0"):
+        told = line.rest
+        while (end := told.find(b"\0")) < 0:
+            if len(told) > LONGEST:
+                raise Busy(f"{self._name} answers without end")
             piece = line.read(4096)
             if not piece:
                 said = f" after {_shown(told.decode('utf-8', 'replace'))}" if told else ""
-                raise Unreachable(f"{self._name} hung up before its reply was whole{said}")
+                raise _HungUp(f"{self._name} hung up before its reply was whole{said}")
             told += piece
-            if len(told) > LONGEST:
-                raise Busy(f"{self._name} answers without end")
-        return told[:-1].decode("utf-8", "replace")
+        reply = told[:end].decode("utf-8", "replace")
+        del told[: end + 1]
+        return reply
 
 
 def _chunk(piece: bytes) -> bytes:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Annotated, BinaryIO, Literal
 from urllib.parse import urlsplit
 
@@ -85,7 +85,10 @@ class Scan(Step):
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """Let the file on as it is, once it is found clean."""
         before = work.known("scan", file.sha256)
-        verdict = before if before is not None and before.found == "infected" else self.verdict(file, work.go_on, before)
+        if before is not None and before.found == "infected":
+            verdict = before
+        else:
+            verdict = self.verdict(file, work.go_on, before, work.held(self, self._scanner))
         work.note(verdict)
         if verdict.found != "clean":
             raise Rejected(f"infected: {verdict.facts.get('signature', 'found by an earlier scan')}")
@@ -94,40 +97,44 @@ class Scan(Step):
     def faults(self) -> list[str]:
         """What is wrong or unsafe about the scanner and its settings, one line each; it is sent harmless files to find out."""
         try:
-            return _faults(self._scanner(), self.max_size)
+            with closing(self._scanner()) as scanner:
+                return _faults(scanner, self.max_size)
         except TransloadError as error:
             return [str(error)]
 
     def facts(self, beat: Callable[[], None]) -> dict[str, str]:
         """Which scanner answers now, and its signatures ("" where it tells of none); raises Unreachable, or Busy."""
-        return self._scanner().facts(beat)
+        with closing(self._scanner()) as scanner:
+            return scanner.facts(beat)
 
     def _scanner(self) -> Clamd | HttpScanner:
         if self.clamd is not None:
             return Clamd(self.clamd, self.timeout)
         return HttpScanner(self.url or "", self.dialect, self.ca, self.timeout)
 
-    def verdict(self, file: FileView, beat: Callable[[], None], before: Verdict | None = None) -> Verdict:
+    def verdict(
+        self, file: FileView, beat: Callable[[], None], before: Verdict | None = None, scanner: Clamd | HttpScanner | None = None
+    ) -> Verdict:
         """What the scanner says of it, or said (`before`) of these bytes with the signatures that it has now.
 
-        `beat` is called every second or so. Raises Busy, Unreachable or Changed when it cannot be told: they say that the file was not
+        `scanner` is one that is open already. `beat` is called every second or so. Raises Busy, Unreachable or Changed when it cannot be told: they say that the file was not
         scanned, which is what alerts look for.
         """
         try:
-            return self._verdict(file, beat, before)
+            if scanner is not None:
+                return self._verdict(file, beat, before, scanner)
+            with closing(self._scanner()) as alone:
+                return self._verdict(file, beat, before, alone)
         except (Unreachable, Busy, Changed) as error:
             if str(error).startswith("not scanned"):
                 raise
             raise type(error)(f"not scanned: {error}") from error
 
-    def _verdict(self, file: FileView, beat: Callable[[], None], before: Verdict | None) -> Verdict:
+    def _verdict(self, file: FileView, beat: Callable[[], None], before: Verdict | None, scanner: Clamd | HttpScanner) -> Verdict:
         if file.size > self.max_size:
             limits = f"{show_size(file.size)} is more than max_size, {show_size(self.max_size)}"
             raise Busy(f"not scanned: {limits}; raise max_size, and the scanner's limits with it")
-        scanner = self._scanner()
-        # Asked before the scan: signatures that come in between are newer than those written down, never older.
-        facts = scanner.facts(beat)
-        if before is not None and before.found == "clean" and facts["signatures"] and dict(before.facts) == facts:
+        if before is not None and before.found == "clean" and before.facts.get("signatures") and dict(before.facts) == scanner.facts(beat):
             return before
         with file.open() as opened:
             answer = scanner.ask(opened, file.size, beat)
@@ -142,9 +149,9 @@ class Scan(Step):
         if answer.signature.startswith("Heuristics.Encrypted"):
             raise Busy(f"not scanned: it is encrypted ({answer.signature}); unpack it with its password before it is scanned")
         if not answer.signature:
-            return Verdict("scan", "clean", facts)
+            return Verdict("scan", "clean", answer.facts)
         name = "".join(char if char.isprintable() else "?" for char in answer.signature[:200])
-        return Verdict("scan", "infected", facts | {"signature": name})
+        return Verdict("scan", "infected", answer.facts | {"signature": name})
 
 
 def _largest_zipped(file: FileView) -> int:

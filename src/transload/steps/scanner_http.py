@@ -56,6 +56,9 @@ class HttpScanner:
         parts = urlsplit(self.url)
         return {"engine": f"{parts.scheme}://{parts.netloc}{parts.path}", "signatures": ""}
 
+    def close(self) -> None:
+        """Nothing is kept between two questions."""
+
     def ask(self, file: BinaryIO, size: int, beat: Callable[[], None]) -> Answer:
         """What it finds in the file's bytes."""
         edge = secrets.token_hex(20)
@@ -79,7 +82,7 @@ class HttpScanner:
         signature = _judged(self.dialect, status, body) if whole else None
         if signature is None:
             raise Busy(f"the scanner at {self._name} could not scan it: it answers {status}, {body[:120]!a}{_hint(status)}")
-        return Answer(signature, digest.hexdigest())
+        return Answer(signature, digest.hexdigest(), self.facts(beat))
 
     def _answer(self, line: Line) -> tuple[int, str]:
         response = HTTPResponse(line, method="POST")  # type: ignore[arg-type]

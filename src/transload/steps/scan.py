@@ -117,8 +117,8 @@ class Scan(Step):
     ) -> Verdict:
         """What the scanner says of it, or said (`before`) of these bytes with the signatures that it has now.
 
-        `scanner` is one that is open already. `beat` is called every second or so. Raises Busy, Unreachable or Changed when it cannot be told: they say that the file was not
-        scanned, which is what alerts look for.
+        `scanner` is one that is open already. `beat` is called every second or so. Raises Busy, Unreachable or Changed when it cannot
+        be told: they say that the file was not scanned, which is what alerts look for.
         """
         try:
             if scanner is not None:

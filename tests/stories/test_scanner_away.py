@@ -68,19 +68,20 @@ class Killed:
 def test_a_scanner_that_is_away_for_a_while_lets_nothing_through_and_loses_nothing(stage, own, sshd, disk, outage, seconds):
     there = disk(sshd)
     (stage.folder / "in").mkdir()
-    for number in range(FILES):
-        (stage.folder / "in" / f"{number}.csv").write_bytes(b"%d\n" % number)
+    _plant(stage, range(FILES // 2))
     stage.secrets["SSHD_PASSWORD"] = PASSWORD
     stage.config(
         '[remotes.source]\nkind = "folder"\npath = "in"\n'
         f'[remotes.partner]\nkind = "sftp"\n{sftp(sshd)}user = "{sshd.user}"\npassword = {{ env = "SSHD_PASSWORD" }}\n'
-        f'host_key = "{sshd.host_key}"\n[[routes]]\nname = "gate"\nfrom = {{ remote = "source", settle = "0s", every = "1h" }}\n'
+        f'host_key = "{sshd.host_key}"\n[[routes]]\nname = "gate"\nfrom = {{ remote = "source", settle = "0s", every = "0.2s" }}\n'
         f'steps = [{{ kind = "scan", clamd = "unix:{own.socket}", timeout = "1s" }}]\nbatch = {{ files = 50 }}\nattempts = 3\n'
         f'to = [{{ remote = "partner", name = "{there.name}/{{name}}" }}]\nbackoff = {{ first = "200ms", cap = "1s" }}\n'
     )
     up = stage.begin("up", "--only", "worker")
     heard = [_heard(up, stream) for stream in (up.process.stdout, up.process.stderr)]
     until(lambda: len(_visible(there)) >= 100, 60)
+    # The other half is being found, fetched and scanned while it goes away.
+    _plant(stage, range(FILES // 2, FILES))
     outage.begin(own)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -100,6 +101,11 @@ def test_a_scanner_that_is_away_for_a_while_lets_nothing_through_and_loses_nothi
     for one in heard:
         one.join()
     assert {"delivered"} == {one["state"] for one in stage.ls("--limit", "2000")}
+
+
+def _plant(stage, numbers: range) -> None:
+    for number in numbers:
+        (stage.folder / "in" / f"{number}.csv").write_bytes(b"%d\n" % number)
 
 
 def _heard(up, stream) -> threading.Thread:

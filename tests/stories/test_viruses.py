@@ -199,6 +199,20 @@ def test_what_waited_for_its_password_goes_on_when_it_is_the_right_one(gate, tmp
     assert [("bad.zip", "infected: Eicar-Test-Signature.UNOFFICIAL")] == gate.quarantined()
 
 
+def test_what_came_before_the_password_was_set_goes_on_with_a_retry(gate, tmp_path):
+    gate.steps('{ kind = "unpack" }', scan("unix"))
+    gate.put("good.zip", by(tmp_path, f"7z a -tzip -mem=AES256 -p{PASSWORD} out.zip a.csv", b"1,2\n"))
+    gate.stage.run_badly()
+    gate.stage.secrets["ZIP"] = PASSWORD
+    gate.steps(UNPACK, scan("unix"))
+    gate.stage.run_badly()
+    assert {"good.zip": "received"} == gate.states(), "it keeps the steps that it was received under"
+    [number] = [str(one["id"]) for one in gate.stage.ls()]
+    assert 0 == gate.stage.give("retry", number).code
+    gate.stage.run()
+    assert {"good/a.csv": b"1,2\n"} == gate.landed()
+
+
 # ---------------------------------------------------------------- scanners over HTTP, and what they may say
 
 

@@ -140,14 +140,16 @@ def retry(
 ) -> int:
     """Try failed, held or skipped files again.
 
-    With all their attempts: at the next run, or at once where `transload up` is running.
+    With all their attempts: at the next run, or at once where `transload up` is running. What has not come through its steps
+    goes through those that its route has now.
     """
-    with writing(load(config, secrets=False)) as ledger:
+    loaded = load(config, secrets=False)
+    with writing(loaded) as ledger:
         rows = {number: ledger.view.arrival(number) for number in numbers}
         lost = [number for number, row in rows.items() if row is None]
         if lost:
             raise ConfigError("\n".join(map(_none, lost)))
-        done = set(ledger.hand.retry(list(rows), who()))
+        done = set(ledger.hand.retry(list(rows), who(), {route.name: route.recipe for route in loaded.routes if route.recipe is not None}))
     for number, row in rows.items():
         if row is not None and number in done:
             say(f"{number}: will be tried again: {row.text}")

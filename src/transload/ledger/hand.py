@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
 
 from transload.errors import Missing
 from transload.ledger.database import Database, now
+from transload.ledger.entries import KEEP_RECIPE
 from transload.ledger.memory import taken
+from transload.ledger.plain import each
 from transload.ledger.quarantine import decided
 from transload.ledger.schema import arrivals, audit, deliveries, events, still_open
 
@@ -49,21 +52,27 @@ class Hand:
             connection.execute(insert(events).values(arrival=number, at=at, what="skipped", detail=reason))
             connection.execute(insert(audit).values(at=at, who=who, what="skip", subject=str(number), reason=why))
 
-    def retry(self, numbers: Sequence[int], who: str) -> list[int]:
-        """Try these again now: what failed or is held is due at once. Gives those for which there was something to do."""
+    def retry(self, numbers: Sequence[int], who: str, recipes: Mapping[str, tuple[str, str]] | None = None) -> list[int]:
+        """Try these again now: what failed or is held is due at once. Gives those for which there was something to do.
+
+        What has not come through its steps goes through those that `recipes` has for its route: a scanner or a password may
+        have been put right.
+        """
         at = now()
         done = []
+        recipes = recipes or {}
         with self._db.write() as connection:
+            each(connection, KEEP_RECIPE, [(*recipe, at) for recipe in recipes.values()])
             for number in sorted(set(numbers)):
                 row = connection.execute(
-                    select(arrivals.c.state, arrivals.c.sha256, arrivals.c.settle, arrivals.c.next_try, arrivals.c.recipe)
+                    select(arrivals.c.state, arrivals.c.sha256, arrivals.c.settle, arrivals.c.next_try, arrivals.c.recipe, arrivals.c.route)
                     .where(arrivals.c.id == number)
                     .with_for_update()
                 ).first()
                 if row is None:
                     message = f"there is no arrival {number}"
                     raise Missing(message)
-                fresh = {"reason": None, "next_try": None, "attempts": 0, "deaths": 0, "updated": at}
+                fresh: dict[str, Any] = {"reason": None, "next_try": None, "attempts": 0, "deaths": 0, "updated": at}
                 bad = deliveries.c.state.in_(("failed", "skipped") if row.state == "skipped" else ("failed",))
                 waiting = deliveries.c.state.in_(("owed", "staged")) & deliveries.c.next_try.is_not(None)
                 touched = connection.execute(
@@ -74,7 +83,9 @@ class Hand:
                 state = "ready" if row.sha256 and touched else "seen" if not row.sha256 else row.state
                 # What did not get through its steps goes through them again.
                 stopped = row.recipe is not None and row.state in ("received", "quarantined", "failed", "skipped")
-                state = "received" if stopped and not _owes(connection, number) else state
+                stopped = stopped and not _owes(connection, number)
+                state = "received" if stopped else state
+                fresh |= {"recipe": recipes[row.route][0]} if stopped and row.route in recipes else {}
                 settle = {"settle": "owed"} if row.settle == "failed" else {}
                 waits = row.settle in ("owed", "begun") and row.next_try is not None
                 if touched or state in ("seen", "received") or settle or waits:

@@ -6,9 +6,11 @@ import re
 import socket
 import struct
 import subprocess
+from contextlib import nullcontext
 
 import paramiko
 import pytest
+from paramiko.kex_gex import KexGexSHA256
 
 from tests.servers.sftp_ground import PASSWORD, USER, Ground
 
@@ -81,6 +83,20 @@ def test_a_client_is_offered_the_fastest_that_it_can(ground, encryption, mac, en
     usual = offered(ground)
     assert (encryption_back or usual["encryption"]) == lists["encryption"]
     assert (mac_back or usual["mac"]) == lists["mac"]
+
+
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields")
+@pytest.mark.parametrize(("least", "wanted", "most", "works"), [(1024, 1024, 1024, False), (1024, 1024, 8192, False), (2048, 2048, 8192, True)])
+def test_a_small_group_is_given_to_nobody_who_asks_for_one(ground, monkeypatch, least, wanted, most, works):
+    monkeypatch.setattr(KexGexSHA256, "min_bits", least)
+    monkeypatch.setattr(KexGexSHA256, "preferred_bits", wanted)
+    monkeypatch.setattr(KexGexSHA256, "max_bits", most)
+    with socket.create_connection(("127.0.0.1", ground.port), timeout=10) as wire, paramiko.Transport(wire) as transport:
+        transport.get_security_options().kex = ("diffie-hellman-group-exchange-sha256",)
+        with nullcontext() if works else pytest.raises(paramiko.SSHException, match="Negotiation failed"):
+            transport.connect(username=USER, password=PASSWORD)
+        assert works == transport.is_authenticated()
+    transport.join(10)
 
 
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr"])

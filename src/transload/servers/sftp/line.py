@@ -13,12 +13,14 @@ from transload.servers.sftp import algorithms
 from transload.servers.sftp.caller import Caller, spelled
 from transload.servers.sftp.quick import Quick
 
-_IGNORE, _SERVICE_REQUEST, _KEXINIT = 2, 5, 20
+_IGNORE, _SERVICE_REQUEST, _KEXINIT, _GROUP = 2, 5, 20, 31
 _REKEYS = 10
 _REKEY_SPAN = 60.0
 _OFFER = 0.5
 """Seconds that a client has to offer its algorithms before it is offered ours."""
 _BUFFERED = 1024 * 1024
+_LEAST_GROUP = 4 + 2048 // 8
+"""Bytes of the smallest group, its length before it."""
 
 
 class Line(Quick):
@@ -142,7 +144,12 @@ class Line(Quick):
         return super().process_packet(pkttype, pktid, packet)
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
-        """Send a packet, without the empty one that asyncssh puts before each: that guards CBC, which we do not offer."""
+        """Send a packet, without the empty one that asyncssh puts before each: that guards CBC, which we do not offer.
+
+        Raises DisconnectError in place of a group for the key exchange that is too small, which asyncssh gives whoever asks for it.
+        """
+        if pkttype == _GROUP and self._kex is not None and b"group-exchange" in self._kex.algorithm and len(args[0]) < _LEAST_GROUP:
+            raise asyncssh.DisconnectError(asyncssh.DISC_KEY_EXCHANGE_FAILED, "Groups of less than 2048 bits are not used here")
         if pkttype != _IGNORE:
             super().send_packet(pkttype, *args, handler=handler)
 

@@ -86,7 +86,9 @@ def test_a_client_is_offered_the_fastest_that_it_can(ground, encryption, mac, en
 
 
 @pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields")
-@pytest.mark.parametrize(("least", "wanted", "most", "works"), [(1024, 1024, 1024, False), (1024, 1024, 8192, False), (2048, 2048, 8192, True)])
+@pytest.mark.parametrize(
+    ("least", "wanted", "most", "works"), [(1024, 1024, 1024, False), (1024, 1024, 8192, False), (2048, 2048, 8192, True)]
+)
 def test_a_small_group_is_given_to_nobody_who_asks_for_one(ground, monkeypatch, least, wanted, most, works):
     monkeypatch.setattr(KexGexSHA256, "min_bits", least)
     monkeypatch.setattr(KexGexSHA256, "preferred_bits", wanted)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +19,7 @@ from tests.servers import sftp_raw as raw
 from tests.servers.sftp_ground import PASSWORD, USER, Ground
 from tests.servers.sftp_raw import connection, span, text, with_channel
 from transload.errors import Full
+from transload.model import Name
 from transload.servers.base import KEPT
 from transload.servers.visit import Stay, Stays
 
@@ -239,3 +242,59 @@ def test_a_file_that_was_not_taken_is_said_to_be_missing_to_those_who_only_look_
         ground.gate._visits = usual
         ground.sftp(f"put {file}")
         assert file.read_bytes() == (ground.home / "refused.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [2 | 4 | 8, 2, 2 | 8])
+def test_other_sessions_are_answered_while_a_large_file_is_copied_for_one_that_goes_on_with_it(how):
+    """Appended to, edited in place, resumed."""
+    block, count = os.urandom(1 << 20), 256
+
+    async def both(ground):
+        async with asyncio.timeout(50), raw.channel(ground) as one, raw.channel(ground) as other:
+            asked = one.say(raw.OPEN, text(b"large.bin") + struct.pack(">II", how, 0))
+            await one.writer.drain()
+            answer = asyncio.ensure_future(one.hear_of(asked))
+            heard = 0
+            while not answer.done():
+                assert raw.ATTRS == (await other.ask(raw.STAT, text(b"/")))[0]
+                heard += 1
+            kind, handle = await answer
+            assert raw.HANDLE == kind
+            assert 0 == await one.code(raw.WRITE, handle + span(count << 20, 4) + b"more")
+            assert 0 == await one.code(raw.CLOSE, handle)
+            return heard
+
+    with Ground() as ground:
+        with (ground.home / "large.bin").open("wb") as file:
+            for _ in range(count):
+                file.write(block)
+        digest = hashlib.sha256(block * count + b"more").hexdigest()
+        assert 10 < asyncio.run(both(ground))
+        row = ground.ledger.uploads.at(USER, Name(b"large.bin"))
+        assert (digest, (count << 20) + 4) == (row.sha256, row.size)
+
+
+def test_a_session_that_ends_while_its_file_is_copied_leaves_it_to_be_gone_on_with(monkeypatch):
+    begun, go_on, upload = threading.Event(), threading.Event(), Stay.upload
+
+    def slowly(self, *words, **how):
+        found = upload(self, *words, **how)
+        if how["append"]:
+            begun.set()
+            go_on.wait(20)
+        return found
+
+    monkeypatch.setattr(Stay, "upload", slowly)
+
+    async def leaves(channel):
+        channel.say(raw.OPEN, text(b"left.bin") + struct.pack(">II", 2 | 4 | 8, 0))
+        await asyncio.to_thread(begun.wait, 20)
+
+    with Ground() as ground:
+        kept(ground, b"left.bin").write_bytes(bytes(2 << 20))
+        with_channel(ground, leaves)
+        assert not kept(ground, b"left.bin").exists()
+        go_on.set()
+        ground.until(kept(ground, b"left.bin").exists)
+        assert 2 << 20 == kept(ground, b"left.bin").stat().st_size

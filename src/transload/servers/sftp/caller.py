@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import TypeVar
 
 import asyncssh
@@ -15,6 +14,7 @@ from transload.config.server import SftpServer
 from transload.errors import Busy, TransloadError
 from transload.servers.base import Gate, Visit
 from transload.servers.sftp.channel import Channel
+from transload.servers.sftp.pools import Pools
 from transload.servers.sftp.talk import Talk
 
 T = TypeVar("T")
@@ -24,11 +24,11 @@ _WRONG, _KEYS, _CHANNELS = 3, 20, 8
 
 
 class Caller(asyncssh.SSHServer):
-    """Whoever is at the other end. Lives in the event loop; what asks the gate runs in `pool`."""
+    """Whoever is at the other end. Lives in the event loop; what asks the gate runs in a thread."""
 
-    def __init__(self, gate: Gate, settings: SftpServer, loop: asyncio.AbstractEventLoop, pool: Executor, reads: Executor) -> None:
+    def __init__(self, gate: Gate, settings: SftpServer, loop: asyncio.AbstractEventLoop, pools: Pools) -> None:
         """A caller yet to be asked who it is."""
-        self._gate, self._settings, self._loop, self._pool, self._reads = gate, settings, loop, pool, reads
+        self._gate, self._settings, self._loop, self._pools = gate, settings, loop, pools
         self.visit: Visit | None = None
         self.talks: set[Talk] = set()
         self.since = loop.time()
@@ -94,7 +94,7 @@ class Caller(asyncssh.SSHServer):
         """A channel for SFTP."""
         if self.visit is None or len(self.talks) >= _CHANNELS:
             return False
-        talk = Talk(self.visit, self._loop, self._reads, self._talked)
+        talk = Talk(self.visit, self._loop, self._pools, self._talked)
         self.talks.add(talk)
         return Channel.of(self._conn, self._loop), talk
 
@@ -104,7 +104,7 @@ class Caller(asyncssh.SSHServer):
         """The answer, from a thread. One question at a time: each may cost a thread and a password hash."""
         if self._asking is not None and not self._asking.done():
             raise asyncssh.DisconnectError(asyncssh.DISC_PROTOCOL_ERROR, "One login at a time")
-        answer = self._loop.run_in_executor(self._pool, question, *about)
+        answer = self._loop.run_in_executor(self._pools.logins, question, *about)
         self._asking = answer  # type: ignore[assignment]
         return await asyncio.shield(answer)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncssh
@@ -17,9 +16,9 @@ from transload.servers.listening import BACKLOG, listening
 from transload.servers.sftp import algorithms, hostkeys
 from transload.servers.sftp.caller import Caller
 from transload.servers.sftp.line import Line
+from transload.servers.sftp.pools import Pools
 from transload.servers.sftp.watch import look
 
-_LOGINS, _READS = 64, 4
 _LOOK = 1.0
 _PATIENCE, _TICK = 10.0, 0.01
 
@@ -48,8 +47,7 @@ class SftpDoor:
         self._loop = uvloop.new_event_loop()
         self._options = self._prepared()
         self._socket = listening("sftp.listen", self._settings.listen)
-        self._logins = ThreadPoolExecutor(_LOGINS, "transload-sftp-login")
-        self._reads = ThreadPoolExecutor(_READS, "transload-sftp-read")
+        self._pools = Pools.of("transload-sftp")
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="transload-sftp", daemon=True)
         self._thread.start()
@@ -63,8 +61,7 @@ class SftpDoor:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._thread = None
-        self._logins.shutdown(wait=False)
-        self._reads.shutdown()
+        self._pools.close()
         self._loop.close()
 
     def reload(self) -> None:
@@ -106,7 +103,7 @@ class SftpDoor:
         )
 
     def _caller(self) -> Caller:
-        return Caller(self._gate, self._settings, self._loop, self._logins, self._reads)
+        return Caller(self._gate, self._settings, self._loop, self._pools)
 
     def _line(self) -> Line:
         return Line(self._loop, self._options, self._gate, self._lines)

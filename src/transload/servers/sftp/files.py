@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from itertools import chain, islice
 
@@ -26,7 +27,21 @@ class Incoming:
     as hardly any whole file does.
     """
 
-    __slots__ = ("_full", "_islands", "_solid", "appends", "began", "count", "fault", "judged", "mode", "moved", "path", "upload")
+    __slots__ = (
+        "_cutting",
+        "_full",
+        "_islands",
+        "_solid",
+        "appends",
+        "began",
+        "count",
+        "fault",
+        "judged",
+        "mode",
+        "moved",
+        "path",
+        "upload",
+    )
 
     def __init__(self, path: bytes, upload: Upload, now: float, *, appends: bool) -> None:
         """For `path`; `appends` says that it only grows, whatever offsets the client gives."""
@@ -37,6 +52,7 @@ class Incoming:
         self.count = 0
         self.judged = (now, 0)
         self._full = -1
+        self._cutting: Future[None] | None = None
         self._solid = upload.size
         self._islands: list[tuple[int, int]] = []
 
@@ -60,17 +76,13 @@ class Incoming:
             self._full = offset + answers.WRITES
         self._grew(offset, offset + len(data))
 
-    def end(self, visit: Visit) -> None:
-        """The client says that it is whole. Raises why it is not: then it is kept aside, or forgotten where more bytes cannot mend it."""
+    def end(self, visit: Visit) -> TransloadError | None:
+        """The client says that it is whole. Gives why it is not: then it is to be kept, or is forgotten where more bytes cannot mend it."""
         if self.fault is None and self._is_interrupted(visit):
             self.fault = Unreachable("it ends where a block ends, as an interrupted one does: it is kept; go on with it, or send it again")
-        if self.fault is None:
-            return
         if isinstance(self.fault, Refused):
             self.upload.discard()
-        else:
-            self.cut(str(self.fault))
-        raise self.fault
+        return self.fault
 
     def _is_interrupted(self, visit: Visit) -> bool:
         size = self.upload.size
@@ -92,12 +104,18 @@ class Incoming:
             self.upload.cut_to(size)
         self._solid = min(self._solid, size)
 
-    def cut(self, reason: str) -> None:
-        """It broke off: what came without a gap is kept for resuming, for nobody could tell what is behind the gap from what is not."""
+    def cut(self, reason: str, work: Executor) -> Future[None]:
+        """It broke off, and is kept for resuming: in a thread of `work`, as it may have to go to another disk. Harmless a second time."""
+        self.fault = self.fault or Unreachable(reason)
+        if self._cutting is None:
+            self._cutting = work.submit(self._keep, reason)
+        return self._cutting
+
+    def _keep(self, reason: str) -> None:
+        """Keep what came without a gap, for nobody could tell what is behind the gap from what is not."""
         if not self.appends and self._solid < self.upload.size:
             with suppress(TransloadError):
                 self.upload.cut_to(self._solid)
-        self.fault = self.fault or Refused(reason)
         self.upload.cut(reason)
 
     def _grew(self, begin: int, end: int) -> None:

@@ -6,11 +6,10 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from functools import partial
 
 from transload import log
-from transload.errors import Busy, Conflict, Denied, Missing, Refused, TransloadError
+from transload.errors import Busy, Denied, Refused, TransloadError
 from transload.model import spell
 from transload.remotes.sftp import packets
 from transload.remotes.sftp.packets import WHERE, Garbled, text
@@ -20,9 +19,11 @@ from transload.servers.sftp.faults import told
 from transload.servers.sftp.files import Incoming, Listing, Outgoing
 from transload.servers.sftp.landings import Landings, UnderWay
 from transload.servers.sftp.naming import MAX_HANDLES, Naming
+from transload.servers.sftp.opening import Opening
 from transload.servers.sftp.paths import absolute
+from transload.servers.sftp.pools import Pools
 
-_READ, _WRITE, _APPEND, _CREATE, _TRUNCATE, _EXCLUDE = 1, 2, 4, 8, 16, 32
+_READ, _WRITE = 1, 2
 
 Work = Callable[[int, bytes, int, int], None]
 
@@ -34,18 +35,20 @@ class Requests:
         self,
         visit: Visit,
         loop: asyncio.AbstractEventLoop,
-        pool: Executor,
+        pools: Pools,
         send: Callable[[bytes], None],
         hold: Callable[[float], None],
         ended: Callable[[], None],
     ) -> None:
-        """For `visit`; slow reads are made in `pool`; `ended` is told when something that was waited for is over."""
-        self.visit, self._loop, self._pool, self._send, self._hold, self._ended = visit, loop, pool, send, hold, ended
+        """For `visit`; what takes its time is done in `pools`; `ended` is told when something that was waited for is over."""
+        self.visit, self._loop, self._pools, self._send, self._hold, self._ended = visit, loop, pools, send, hold, ended
         self.landings = Landings(loop, ended)
         self.slow_reads = 0
         self._owner = visit.account.name.encode()[:32]
         self._open: dict[bytes, Incoming | Outgoing | Listing] = {}
         self._last = 0
+        self._over = False
+        self._opening = Opening(visit, loop, pools.work, self.landings, self._opened, self._fail)
         by_name = Naming(visit, self.landings, send, self._handle_path)
         self._works: dict[int, Work] = {
             packets.OPEN: self._open_file,
@@ -84,12 +87,17 @@ class Requests:
 
     def cut(self, reason: str) -> None:
         """The channel is gone: nothing that is still open counts as complete."""
+        self._over = True
         files, self._open = self._open, {}
         for file in files.values():
             if isinstance(file, Incoming):
-                file.cut(reason)
+                self.cut_one(file, reason)
             elif isinstance(file, Outgoing):
                 file.close()
+
+    def cut_one(self, file: Incoming, reason: str) -> None:
+        """That upload must end here."""
+        file.cut(reason, self._pools.work)
 
     def _fail(self, ident: int, error: TransloadError) -> None:
         self._send(answers.status(ident, *told(error)))
@@ -103,7 +111,7 @@ class Requests:
         return name
 
     def _check_handles(self) -> None:
-        if len(self._open) >= MAX_HANDLES:
+        if len(self._open) + self._opening.count >= MAX_HANDLES:
             raise Busy(f"{MAX_HANDLES} files are open: close some first")
 
     def _file(self, data: bytes, at: int, stop: int) -> tuple[Incoming | Outgoing | Listing, int]:
@@ -126,37 +134,17 @@ class Requests:
         self.landings.check(path)
         self._check_handles()
         if flags & _WRITE:
-            handle = self._keep(self._begin(path, flags))
+            self._opening.begin(ident, path, flags)
         elif flags & _READ:
-            handle = self._keep(Outgoing(path, self.visit.read(path)))
+            self._send(answers.handle(ident, self._keep(Outgoing(path, self.visit.read(path)))))
         else:
             raise Refused(f"{spell(name)}: it was opened neither for reading nor for writing")
-        self._send(answers.handle(ident, handle))
 
-    def _begin(self, path: bytes, flags: int) -> Incoming:
-        anew = flags & (_CREATE | _TRUNCATE | _EXCLUDE | _APPEND) == _CREATE | _TRUNCATE
-        there = None if anew else self._there(path)
-        self.landings.anew(path)
-        if there is None and not flags & _CREATE:
-            raise Missing(f"{spell(path)}: not there")
-        if there is not None and flags & _CREATE and flags & _EXCLUDE:
-            raise Conflict(f"{spell(path)}: is there already")
-        if there is not None and there.folder:
-            raise Refused(f"{spell(path)}: is a folder")
-        if flags & _APPEND:
-            upload = self.visit.upload(path, append=True)
-        elif flags & _TRUNCATE or there is None or not there.size:
-            upload = self.visit.upload(path)
+    def _opened(self, ident: int, file: Incoming) -> None:
+        if self._over:
+            self.cut_one(file, "the session is over")
         else:
-            # Whatever the client goes on to write, at the end or in the middle: what it leaves alone stays.
-            upload = self.visit.upload(path, offset=there.size)
-        return Incoming(path, upload, self._loop.time(), appends=bool(flags & _APPEND))
-
-    def _there(self, path: bytes) -> Item | None:
-        try:
-            return self.visit.item(path)
-        except (Missing, Denied):
-            return None
+            self._send(answers.handle(ident, self._keep(file)))
 
     def _close(self, ident: int, data: bytes, at: int, stop: int) -> None:
         file, _ = self._file(data, at, stop)
@@ -169,12 +157,22 @@ class Requests:
         self._send(answers.fine(ident))
 
     def _land(self, ident: int, file: Incoming) -> None:
-        file.end(self.visit)
+        fault = file.end(self.visit)
+        if fault is not None:
+            self._not_whole(ident, file, fault)
+            return
         then = self.landings.begin((file.path,), partial(self._landed, ident, file))
         try:
             file.upload.finish(then)
         except TransloadError as error:
             then(error)
+
+    def _not_whole(self, ident: int, file: Incoming, fault: TransloadError) -> None:
+        """Whoever asks for it after the answer sees what was kept of it."""
+        if isinstance(fault, Refused):
+            raise fault
+        then = self.landings.begin((file.path,), lambda _: self._fail(ident, fault))
+        file.cut(str(fault), self._pools.work).add_done_callback(lambda _: then(None))
 
     def _landed(self, ident: int, file: Incoming, error: TransloadError | None) -> None:
         if error is not None:
@@ -217,7 +215,7 @@ class Requests:
         file.hold()
         self.slow_reads += 1
         self._hold(0)
-        self._loop.run_in_executor(self._pool, file.read, offset, length).add_done_callback(partial(self._was_read, ident, file))
+        self._loop.run_in_executor(self._pools.reads, file.read, offset, length).add_done_callback(partial(self._was_read, ident, file))
 
     def _was_read(self, ident: int, file: Outgoing, done: asyncio.Future[bytes]) -> None:
         file.let_go()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 
 import asyncssh
 
@@ -15,6 +14,7 @@ from transload.remotes.sftp.packets import HEAD, INIT, Garbled
 from transload.servers.base import Visit
 from transload.servers.sftp import answers
 from transload.servers.sftp.naming import EXTENSIONS
+from transload.servers.sftp.pools import Pools
 from transload.servers.sftp.requests import Requests
 
 _CALM, _ENOUGH = 256 * 1024, 1024 * 1024
@@ -26,11 +26,11 @@ _LEAST_PACKET = 512
 class Talk(asyncssh.SSHServerSession[bytes]):
     """An SFTP version 3 server on one channel. Lives in the event loop."""
 
-    def __init__(self, visit: Visit, loop: asyncio.AbstractEventLoop, pool: Executor, over: Callable[[Talk], None]) -> None:
+    def __init__(self, visit: Visit, loop: asyncio.AbstractEventLoop, pools: Pools, over: Callable[[Talk], None]) -> None:
         """For `visit`; `over` is told when the channel is gone."""
         self.heard = loop.time()
         self._loop, self._over = loop, over
-        self.requests = Requests(visit, loop, pool, self._send, self._hold, self._go_on)
+        self.requests = Requests(visit, loop, pools, self._send, self._hold, self._go_on)
         self._held: list[bytes | memoryview] = []
         self._got = self._need = 0
         self._out: list[bytes] = []

@@ -26,7 +26,7 @@ def look(line: Line, settings: SftpServer, now: float) -> None:
         for file in talk.requests.incoming:
             free = file.fault is None and not talk.held
             if free and (reason := why_slow(file, settings, now)):
-                file.cut(reason)
+                talk.requests.cut_one(file, reason)
                 if now - heard > settings.stalled:
                     line.end(reason)  # nothing else moves there either: the client is gone, or hangs
                     return

@@ -161,7 +161,7 @@ class Up(Peer):
     def under_way(self) -> list[int]:
         """The sizes of the uploads that have brought something and are not over."""
         found = []
-        for path in (self.data / "spool" / "parts").glob("*/*"):
+        for path in (self.data / "spool" / "parts").glob("*/*[0-9]"):
             with suppress(FileNotFoundError):
                 found.append(path.stat().st_size)
         return [size for size in found if size]

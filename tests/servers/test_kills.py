@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ftplib
+import hashlib
 import itertools
 import os
 import random
@@ -19,10 +21,11 @@ from tests.crash.until import until
 from tests.mounted import memory
 from tests.peers.base import REPOSITORY
 from tests.peers.long_wire import THERE, LongWire
+from tests.peers.relay import Relay
 from tests.servers import good
 from tests.servers.clients import CLIENTS, ftplib_session
 from tests.servers.running import Up, digests
-from tests.servers.sending import BY_WAY, CURL, EXPLICIT, FTPLIB, IMPLICIT, PLAIN, SFTP, Sending
+from tests.servers.sending import BY_WAY, CURL, EXPLICIT, FTPLIB, IMPLICIT, LFTP, OPENSSH, PLAIN, SFTP, Sending
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 WAYS = (PLAIN, EXPLICIT, IMPLICIT, SFTP)
@@ -54,7 +57,7 @@ def far():
 
 def some_bytes(dice: random.Random) -> bytes:
     """What fits into a pipe, so that it can be given to a client at once."""
-    return dice.randbytes(dice.choice((1, 100, 1448, 5000, 16_384, 32_768, 65_536)))
+    return dice.randbytes(dice.choice((2, 100, 1448, 5000, 16_384, 32_768, 65_536)))
 
 
 def cut_in_mid_file(up: Up, way: str, count: int, here: Path, *, within: list[str] | None = None) -> list[bytes]:
@@ -268,6 +271,40 @@ def test_a_server_that_is_told_to_stop_cuts_what_is_under_way_and_the_client_goe
         until(up.delivered)
         assert up.held() == up.delivered()
         assert [(b"a.bin", len(data))] == [(path, size) for path, size, *_ in up.arrivals()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "client"), [(PLAIN, LFTP), (SFTP, OPENSSH), *(pytest.param(way, LFTP, marks=pytest.mark.prove) for way in (EXPLICIT, IMPLICIT))]
+)
+def test_what_was_under_way_when_the_server_was_killed_is_kept_and_only_the_rest_is_sent(way, client, tmp_path):
+    data = random.Random(way).randbytes(2_000_000)
+    (tmp_path / "a.bin").write_bytes(data)
+    with an_up() as up, Relay(up.sftp) as relay:
+        sending = Sending(up, way, client, "a.bin", data, tmp_path)
+        until(lambda: sum(up.under_way()) > 400_000)
+        up.kill()
+        sending.kill()
+        assert ({}, {}) == (up.kept(), up.held())
+        up.start()
+        (size,) = (kept := up.kept()).values()
+        assert ([b"a.bin"], {}) == ([*kept], up.held())
+        assert 400_000 <= size < 1_900_000
+        with ftplib_session(up, PLAIN) as line:
+            line.voidcmd("TYPE I")
+            assert size == line.size("a.bin")
+        if way == SFTP:
+            via = copy.copy(up)
+            via.sftp = relay.port
+            CLIENTS[client](via, way, tmp_path).reput("a.bin", "a.bin")
+            assert len(data) - size <= relay.carried < len(data) - size + 200_000
+        else:
+            CLIENTS[client](up, way, tmp_path)._lftp("debug -o said 5", "put -c a.bin")
+            assert f"---> REST {size}\n" in (tmp_path / "said").read_text()
+        until(up.delivered)
+        assert [(b"a.bin", len(data), hashlib.sha256(data).hexdigest())] == [found[:3] for found in up.arrivals()]
+        assert {b"a.bin": hashlib.sha256(data).hexdigest()} == up.held() == up.delivered()
+        assert {} == up.kept()
 
 
 # A disk that is full

@@ -17,7 +17,9 @@ from sqlalchemy import create_engine, text
 
 from tests.servers.dying import ROUTES
 from tests.servers.landings import USER, Wharf
+from transload.model import Name
 from transload.servers.base import RESERVED
+from transload.spool import notes
 
 POINTS = (
     "recv-open",
@@ -124,3 +126,59 @@ def test_killed_at_a_named_point_it_has_kept_its_word(folder, url, point, count)
 @pytest.mark.parametrize("seed", range(100))
 def test_killed_at_any_moment_it_has_kept_its_word(folder, url, seed):
     dies_and_lives(folder, url, seed, kill_after=random.Random(seed).uniform(0, 0.6))
+
+
+UNDER_WAY = """
+import sys
+from pathlib import Path
+from tests.servers.landings import Wharf
+wharf = Wharf(Path(sys.argv[1]), sys.argv[2])
+begun = [wharf.begin(name) for name in ("twice.csv", "twice.csv", "plain.csv", "gap.csv", "grown.csv", "small.csv")]
+for one, data in zip(begun, (b"1", b"2", b"p", b"g", b"r", b"s"), strict=True):
+    one.write(data * (100 if data == b"s" else 100_000))
+begun[3].write_at(200_000, b"behind a gap")
+begun[4].cut_to(200_000)
+wharf.cut("resumed.csv", b"kept before")
+begun.append(wharf.begin("resumed.csv", append=True))
+begun[6].write(b" and now")
+wharf.put("whole.csv", b"w" * 100_000)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_was_under_way_is_kept_as_far_as_it_had_come_without_a_gap(folder, url):
+    command = [sys.executable, "-c", UNDER_WAY, str(folder), url]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as dying:
+        assert "ready\n" == dying.stdout.readline()
+        dying.kill()
+    wharf = Wharf(folder, url)
+    try:
+        kept = {name: wharf.kept(f"{name}.csv") for name in ("twice", "plain", "gap", "grown", "small", "resumed", "whole")}
+        # The last byte is left to be sent: all of them may have come.
+        assert {"twice": b"2" * 99_999, "plain": b"p" * 99_999, "resumed": b"kept before and no"} == {
+            name: data for name, data in kept.items() if data is not None
+        }
+        assert ["whole.csv"] == wharf.names()
+        wharf.put("plain.csv", b"p and more", append=True)
+        row = wharf.ledger.uploads.at(USER, Name("plain.csv"))
+        assert hashlib.sha256(b"p" * 100_000 + b" and more").hexdigest() == row.sha256
+        assert [] == list((wharf.config.data / "spool/parts").rglob("*.note"))
+    finally:
+        wharf.close()
+
+
+def test_what_was_under_way_before_the_machine_went_down_begins_anew(folder, url, monkeypatch):
+    command = [sys.executable, "-c", UNDER_WAY, str(folder), url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as dying:
+        assert "ready\n" == dying.stdout.readline()
+        dying.kill()
+    monkeypatch.setattr(notes, "boot", lambda: "another")
+    wharf = Wharf(folder, url)
+    try:
+        assert {"whole.csv"} == wharf.files(hidden=True).keys()
+        assert 0 < wharf.spool.collect_parts(86400).bytes
+        assert [] == list((wharf.config.data / "spool/parts").iterdir())
+    finally:
+        wharf.close()

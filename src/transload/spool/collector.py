@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from transload.spool import notes
 from transload.spool.locks import try_exclusive
 from transload.spool.parts import ALIVE, sweep
 
@@ -54,15 +55,17 @@ def _slices(folder: Path, before: float) -> Iterator[dict[str, int]]:
 
 
 def collect_parts(parts: Path, older_than: float) -> Collected:
-    """Remove the corners of dead processes, and parts that were cut more than `older_than` seconds ago."""
+    """Remove the corners of dead processes, and parts that were cut, or have a note, more than `older_than` seconds ago."""
     files = size = 0
     for name in os.listdir(parts):
         path = f"{parts}/{name}"
         if name.endswith(ALIVE):
             with _abandoned(path) as status:
                 if status:
-                    gone = _measured(path.removesuffix(ALIVE))
-                    sweep(path.removesuffix(ALIVE))
+                    corner = path.removesuffix(ALIVE)
+                    spared = notes.names_of([one for one in notes.noted(corner) if one.modified > time.time() - older_than])
+                    gone = _measured(corner, spared)
+                    sweep(corner, spared)
                     files, size = files + gone.files, size + gone.bytes
         elif not os.path.isdir(path):
             with _abandoned(path) as status:
@@ -85,10 +88,27 @@ def _abandoned(path: str) -> Iterator[os.stat_result | None]:
         os.close(descriptor)
 
 
-def _measured(corner: str) -> Collected:
+def claim(parts: Path, take: Callable[[notes.Orphan], bool]) -> None:
+    """Give `take` every part with a note whose process is gone, the one that was written last at the end.
+
+    It says whether it is done with it: then what is left of the part is removed.
+    """
+    with ExitStack() as held:
+        found: list[notes.Orphan] = []
+        for name in os.listdir(parts):
+            if name.endswith(ALIVE) and held.enter_context(_abandoned(f"{parts}/{name}")):
+                found += notes.noted(f"{parts}/{name.removesuffix(ALIVE)}")
+        for orphan in sorted(found, key=lambda one: one.modified):
+            if take(orphan):
+                with suppress(FileNotFoundError):
+                    os.unlink(orphan.part)
+                notes.remove(orphan.part)
+
+
+def _measured(corner: str, spared: Collection[str]) -> Collected:
     try:
         with os.scandir(corner) as found:
-            sizes = [file.stat(follow_symlinks=False).st_size for file in found]
+            sizes = [file.stat(follow_symlinks=False).st_size for file in found if file.name not in spared]
     except FileNotFoundError:
         return Collected(0, 0)
     return Collected(len(sizes), sum(sizes))

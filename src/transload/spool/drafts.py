@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from transload import disk
 from transload.model import Spooled
+from transload.spool import notes
 from transload.spool.hashing import Digest
 from transload.spool.telling import telling
 
@@ -14,12 +15,14 @@ from transload.spool.telling import telling
 class Draft:
     """One file that somebody sends us; for one thread at a time. Raises Full and Busy, as the spool does."""
 
-    __slots__ = ("_check_room", "_descriptor", "_digest", "_open", "_scattered", "path", "size")
+    __slots__ = ("_check_room", "_descriptor", "_digest", "_open", "_scattered", "noted", "path", "size")
 
-    def __init__(self, descriptor: int, path: str, check_room: Callable[[int], None]) -> None:
+    def __init__(self, descriptor: int, path: str, check_room: Callable[[int], None], *, noted: bool = False) -> None:
         """The open file `descriptor` at `path`, with what is in it already; `check_room` is asked before it grows by so much."""
         self._descriptor, self.path, self._check_room = descriptor, path, check_room
         self._open, self._scattered = True, False
+        self.noted = noted
+        """Whether a note says what it is for, so that it outlives this process."""
         self._digest = Digest(descriptor)
         with telling():
             self.size = os.fstat(descriptor).st_size
@@ -60,6 +63,18 @@ class Draft:
         if not size:
             self._digest, self._scattered = Digest(self._descriptor), False
 
+    def note(self, about: Mapping[str, str]) -> None:
+        """Let it outlive this process, for whoever knows what to do with what is `about` it."""
+        with telling():
+            notes.write(self.path, about)
+        self.noted = True
+
+    def forget_note(self) -> None:
+        """It has gone its way, or is of no use to anybody else."""
+        if self.noted:
+            self.noted = False
+            notes.remove(self.path)
+
     def take(self, source: int, size: int) -> None:
         """Fill the empty draft with the first `size` bytes of the open file `source`."""
         self._check_room(size)
@@ -91,6 +106,7 @@ class Draft:
         """Close and forget; harmless after `close`."""
         if self._open:
             with telling():
+                self.forget_note()
                 os.unlink(self.path)
                 self.close()
 

@@ -7,12 +7,13 @@ import hashlib
 import itertools
 import os
 import secrets
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from transload import disk
 from transload.model import Entry, Spooled
+from transload.spool import notes
 from transload.spool.drafts import Draft
 from transload.spool.hashing import Digest
 from transload.spool.locks import try_exclusive
@@ -45,18 +46,18 @@ class Corner:
         """What tells this process from all others."""
         return os.path.basename(self._path)
 
-    def draft_of(self, name: bytes, folder: int, size: int, check_room: Callable[[int], None]) -> Draft:
-        """A part that begins with `size` bytes of the file `name` in the open folder `folder`, which is no longer there then."""
+    def draft_of(self, left: Left, check_room: Callable[[int], None]) -> Draft:
+        """A part that begins with what was `left` by an earlier try, which is no longer there then."""
         path = self.path()
+        # Before it leaves its place: nobody loses it who was told that it is kept.
+        notes.write(path, left.about)
         try:
-            os.rename(name, path, src_dir_fd=folder)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _copy(name, folder, path)
-            os.unlink(name, dir_fd=folder)
-        os.truncate(path, size)
-        return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, check_room)
+            left.take(path)
+            os.truncate(path, left.size)
+            return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, check_room, noted=True)
+        except BaseException:
+            notes.remove(path)
+            raise
 
     def create(self) -> tuple[int, str]:
         """A new empty file, open, and its path."""
@@ -64,21 +65,46 @@ class Corner:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), path
 
     def close(self) -> None:
-        """Remove the folder and all that is left in it."""
-        sweep(self._path)
+        """Remove the folder and all that is left in it, but for parts with a note."""
+        sweep(self._path, notes.names_of(notes.noted(self._path)))
         os.close(self._lock)
 
 
-def _copy(name: bytes, folder: int, path: str) -> None:
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
-    try:
+class Left:
+    """What an earlier try left somewhere: the file `name` in an open folder, of which the first `size` bytes are wanted."""
+
+    def __init__(
+        self, name: bytes, folder: int, size: int, about: Mapping[str, str], leaving: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """`about` is what the note will say; `leaving` is held around the moment in which the file leaves its folder."""
+        self._name, self._folder, self.size, self.about, self._leaving = name, folder, size, about, leaving
+
+    def take(self, path: str) -> None:
+        """Have it at `path`, and no longer where it was. Raises FileNotFoundError when somebody else has taken it."""
+        try:
+            with self._leaving():
+                os.rename(self._name, path, src_dir_fd=self._folder)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(path)
+
+    def _copy(self, path: str) -> None:
+        source = os.open(self._name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._folder)
         target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            disk.copy(source, target, os.fstat(source).st_size)
+            found = os.fstat(source)
+            disk.copy(source, target, found.st_size)
+            with self._leaving():
+                if not os.path.samestat(found, os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name)
+                os.unlink(self._name, dir_fd=self._folder)
+        except BaseException:
+            os.unlink(path)
+            raise
         finally:
+            os.close(source)
             os.close(target)
-    finally:
-        os.close(source)
 
 
 def is_abandoned(corner: str) -> bool:
@@ -93,11 +119,14 @@ def is_abandoned(corner: str) -> bool:
         os.close(lock)
 
 
-def sweep(corner: str) -> None:
-    """Remove the folder `corner` of a process that is gone, and its lock."""
+def sweep(corner: str, spared: Collection[str] = ()) -> None:
+    """Remove the folder `corner` of a process that is gone, and its lock; only what is in it where something is `spared`."""
     try:
         for part in os.listdir(corner):
-            os.unlink(f"{corner}/{part}")
+            if part not in spared:
+                os.unlink(f"{corner}/{part}")
+        if spared:
+            return
         os.rmdir(corner)
     except FileNotFoundError:
         pass
@@ -108,15 +137,8 @@ def resume_name(entry: Entry, feed: str) -> str | None:
     """The name under which a cut part of this version of `entry` is found again; None when it cannot be told from another version."""
     if entry.size is None or entry.size < WORTH_RESUMING or (entry.modified is None and entry.etag is None):
         return None
-    key = (_boot(), feed, entry.path.hex(), entry.link, entry.size, entry.modified, entry.etag)
+    key = (notes.boot(), feed, entry.path.hex(), entry.link, entry.size, entry.modified, entry.etag)
     return hashlib.sha256(repr(key).encode()).hexdigest()
-
-
-@cache
-def _boot() -> str:
-    # What was written before the machine went down may have a size but no bytes: such parts are never found again.
-    with telling():
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class StreamPart:

@@ -18,7 +18,8 @@ from transload.model import Entry, Spooled
 from transload.spool import collector
 from transload.spool.drafts import Draft
 from transload.spool.locks import Turnstile
-from transload.spool.parts import Corner, StreamPart, is_abandoned, resumable_part, resume_name
+from transload.spool.notes import Orphan
+from transload.spool.parts import Corner, Left, StreamPart, is_abandoned, resumable_part, resume_name
 from transload.spool.telling import telling, told
 from transload.units import show_size
 
@@ -96,11 +97,16 @@ class Spool:
         with telling():
             return Draft(*corner.create(), self.check_room)
 
-    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
-        """A part that begins with `size` bytes of the file `name` in the open folder `folder`, which is no longer there then."""
+    def draft_of(self, left: Left) -> Draft:
+        """A part that begins with what was `left` by an earlier try, which is no longer there then."""
         corner = self._mine()
         with telling():
-            return corner.draft_of(name, folder, size, self.check_room)
+            return corner.draft_of(left, self.check_room)
+
+    def claim(self, take: Callable[[Orphan], bool]) -> None:
+        """Give `take` every part with a note whose process is gone, the one that was written last at the end; is it done with it?"""
+        with telling():
+            collector.claim(self._parts, take)
 
     @property
     def token(self) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from transload import crash
 from transload.errors import Conflict, Refused, TransloadError
 from transload.servers.base import KEPT
-from transload.servers.landing.kept import beside, keep, size_of
+from transload.servers.landing.kept import about, beside, keep, size_of
 from transload.spool.drafts import Draft
+from transload.spool.parts import WORTH_RESUMING, Left
 
 if TYPE_CHECKING:
     from transload.config import Arriving
@@ -23,8 +26,8 @@ class Ground(Protocol):
     def draft(self, size: int) -> Draft:
         """An empty part."""
 
-    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
-        """A part of the first bytes of a file that is no longer there then."""
+    def draft_of(self, left: Left) -> Draft:
+        """A part that begins with what was `left` by an earlier try, which is no longer there then."""
 
     def land(self, inflow: Inflow, then: Then, sure: Future[bool] | None) -> None:
         """All bytes of it are there."""
@@ -40,7 +43,7 @@ class Inflow:
         """The time that the client gives the file, in microseconds since 1970."""
         self.extends = False
         """Whether it has all bytes of the whole file of that name, and more behind them."""
-        self._over = False
+        self._over = self._gap = False
         with beside(sending.home, sending.path) as folder:
             self.draft = self._begun(folder)
         self.offset = self.draft.size
@@ -77,14 +80,18 @@ class Inflow:
 
     def _resumed(self, folder: int, offset: int) -> Draft:
         """The kept part itself, which is gone from the home then."""
-        sending, base = self.sending, self.sending.path.base
-        with sending.home.changing():
-            kept = size_of(folder, KEPT + base) or 0
-            sending.admit.instead(kept)
-            sending.admit(offset)
-            draft = self._ground.draft_of(KEPT + base, folder, offset)
-            sending.admit.taken(kept)
-        return draft
+        sending, name = self.sending, KEPT + self.sending.path.base
+        kept = size_of(folder, name) or 0
+        sending.admit.instead(kept)
+        sending.admit(offset)
+
+        @contextmanager
+        def leaving() -> Iterator[None]:
+            with sending.home.changing():
+                yield
+                sending.admit.taken(kept)
+
+        return self._ground.draft_of(Left(name, folder, offset, about(sending.home, sending.path), leaving))
 
     @property
     def size(self) -> int:
@@ -108,14 +115,25 @@ class Inflow:
             self.sending.admit(end)
         if offset < self.offset:
             self.extends = False
+        if offset > draft.size:
+            self._has_gap()
         draft.write_at(offset, data)
+        if end >= WORTH_RESUMING and not draft.noted and not self._gap:
+            draft.note(about(self.sending.home, self.sending.path))
         crash.point("recv-writing")
+
+    def _has_gap(self) -> None:
+        """Nobody who comes after this process could tell what is behind the gap from what is not."""
+        self._gap = True
+        self.draft.forget_note()
 
     def cut_to(self, size: int) -> None:
         """Truncate, or lengthen with zeros; raises Full or Refused."""
         self.sending.admit(size)
         if size < self.offset:
             self.extends = False
+        if size > self.draft.size:
+            self._has_gap()
         self.draft.cut_to(size)
 
     def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
@@ -149,12 +167,11 @@ class Inflow:
         self.draft.close()
         self.put_aside()
 
-    def put_aside(self) -> None:
-        """Keep what is there in the home, if it can be; the draft is closed."""
+    def put_aside(self, *, ended: bool = False) -> None:
+        """Keep what is there in the home, if it can be; the draft is closed. `ended`: all its bytes may have come."""
         sending = self.sending
-        with sending.home.changing():
-            count, files = keep(sending.home, sending.path, self.draft.path, self.draft.size)
-            sending.admit.settle(count, files)
+        keep(sending.home, sending.path, self.draft.path, self.draft.size, sending.admit.settle, ended=ended)
+        self.draft.forget_note()
 
     def discard(self) -> None:
         """Forget it."""

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from transload.servers.base import KEPT, RESERVED
 
 if TYPE_CHECKING:
     from transload.servers.base import Home
+    from transload.spool.notes import Orphan
 
 LONGEST = 255
 
@@ -79,22 +80,54 @@ def size_of(folder: int, name: bytes) -> int | None:
     return found.st_size
 
 
-def keep(home: Home, path: Name, source: str, size: int) -> tuple[int, int]:
-    """Keep the `size` bytes of the file `source` for `path`; gives how many bytes and files the home has more. `source` is gone then."""
+def about(home: Home, path: Name) -> dict[str, str]:
+    """What the note beside an upload under way says: where it is to be kept if this process dies."""
+    return {"home": home.root.hex(), "user": home.user, "path": path.raw.hex()}
+
+
+def keep(home: Home, path: Name, source: str, size: int, settle: Callable[[int, int], None], *, ended: bool = False) -> None:
+    """Keep the file `source` of `size` bytes, gone then, for `path`; `settle` hears how many bytes and files the home has more.
+
+    `ended` says that all its bytes may have come: then the last is left to be sent again. What is all there already is taken by some
+    clients (lftp, curl) for what has arrived: they would send nothing, and say that all is well.
+    """
     name = KEPT + path.base
+    size -= ended and size > 0
+
+    def count(there: int | None) -> None:
+        settle(size - (there or 0), 0 if there is not None else 1)
+
     try:
         if not size or len(name) > LONGEST:
-            return 0, 0
+            settle(0, 0)
+            return
         with beside(home, path) as folder:
-            older = size_of(folder, name)
-            move_in(source, name, folder)
-            return size - (older or 0), 0 if older is not None else 1
+            if ended:
+                os.truncate(source, size)
+            _move_over(home, source, name, folder, count)
     except TransloadError:
         # Its folder is gone, or the disk is full: nobody was promised that it is kept.
-        return 0, 0
+        settle(0, 0)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(source)
+
+
+def _move_over(home: Home, source: str, name: bytes, folder: int, count: Callable[[int | None], None]) -> None:
+    """Move a file over what has the name, and `count` what that was, in one moment; the copying from another disk goes before."""
+
+    def rename(at: str | bytes, above: int | None) -> None:
+        with home.changing():
+            older = size_of(folder, name)
+            os.rename(at, name, src_dir_fd=above, dst_dir_fd=folder)
+            count(older)
+
+    try:
+        rename(source, None)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        rename(_copied_in(source, folder), folder)
 
 
 def move_in(source: str, name: bytes, folder: int) -> None:
@@ -104,12 +137,17 @@ def move_in(source: str, name: bytes, folder: int) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copied = RESERVED + b"new." + os.urandom(8).hex().encode()
-        copy_in(source, copied, folder)
-        for descriptor in disk.opened([copied], folder):
-            os.fsync(descriptor)
-        os.rename(copied, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(_copied_in(source, folder), name, src_dir_fd=folder, dst_dir_fd=folder)
         os.unlink(source)
+
+
+def _copied_in(source: str, folder: int) -> bytes:
+    """The name of a copy of the file `source` in the open folder, which nobody sees."""
+    copied = RESERVED + b"new." + os.urandom(8).hex().encode()
+    copy_in(source, copied, folder)
+    for descriptor in disk.opened([copied], folder):
+        os.fsync(descriptor)
+    return copied
 
 
 def copy_in(source: str, name: bytes, folder: int) -> None:
@@ -137,3 +175,9 @@ def forget(home: Home, path: Name) -> None:
                 raise Missing(f"{path.text}: there is no such file")
             os.unlink(KEPT + path.base, dir_fd=folder)
         home.changed(-size, -1)
+
+
+def rescue(home: Home, orphan: Orphan) -> None:
+    """Keep an upload that was under way when its process died, as far as it had come."""
+    with suppress(FileNotFoundError):
+        keep(home, Name(bytes.fromhex(orphan.about["path"])), orphan.part, os.stat(orphan.part).st_size, home.changed, ended=True)

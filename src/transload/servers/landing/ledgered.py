@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from transload import log
 from transload.errors import Busy, Conflict, TransloadError
 from transload.model import Name
 from transload.servers.arriving import CLOSED, RENAMED, Arrivals
@@ -17,7 +18,7 @@ from transload.servers.landing.barred import Barred
 from transload.servers.landing.groups import Groups
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.judging import Judging
-from transload.servers.landing.kept import forget
+from transload.servers.landing.kept import forget, rescue
 from transload.servers.landing.members import Removal, Rename, Whole, rename_kept, what_is
 from transload.servers.landing.mending import Mending
 from transload.servers.landing.recording import Folder, Recording
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from transload.servers.base import Home, Sending, Then, Upload
     from transload.spool import Spool
     from transload.spool.drafts import Draft
+    from transload.spool.notes import Orphan
+    from transload.spool.parts import Left
 
 _SMALL = 1 << 20
 """Larger files are hashed, synced and copied by threads of their own, so that small ones do not wait for them."""
@@ -59,6 +62,7 @@ class LedgerLanding:
         self._due = False
         vault = vault_of(config)
         self._barred = Barred(ledger, node, lambda: vault.mark)
+        spool.claim(self._rescue)
         self._judging.start(self._arrivals)
         self._tending = Tending(Mending(ledger, spool, node, recording.turn), ledger.people, self._homes, spool.is_dead, self._expire)
 
@@ -73,6 +77,18 @@ class LedgerLanding:
         self._pool.shutdown()
         self._groups.close()
         self._judging.close()
+
+    def _rescue(self, orphan: Orphan) -> bool:
+        """What was under way when an earlier process died is kept, like all that is cut."""
+        known = self._ledger.people.find(orphan.about["user"])
+        if known is None:
+            return True
+        try:
+            rescue(self._homes.of(known.account.name, known.account.home), orphan)
+        except TransloadError as error:
+            log.get("transload.landing").error("a cut upload could not be kept", user=known.account.name, reason=str(error))
+            return False
+        return True
 
     # What sessions ask for
 
@@ -141,9 +157,9 @@ class LedgerLanding:
         """An empty part in the spool."""
         return self._spool.draft(size)
 
-    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
-        """A part that begins with a file of a home."""
-        return self._spool.draft_of(name, folder, size)
+    def draft_of(self, left: Left) -> Draft:
+        """A part that begins with what a cut upload left."""
+        return self._spool.draft_of(left)
 
     def land(self, inflow: Inflow, then: Then, sure: Future[bool] | None) -> None:
         """Take over what is whole."""

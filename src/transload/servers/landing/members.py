@@ -96,7 +96,7 @@ class Whole(Waiting):
             return
         self.placing.drop()
         self.inflow.draft.close()
-        self.inflow.put_aside()
+        self.inflow.put_aside(ended=True)
         self.told(error)
 
     def failed(self, error: TransloadError) -> None:
@@ -104,6 +104,7 @@ class Whole(Waiting):
         self.placing.drop()
         with suppress(FileNotFoundError):
             os.unlink(self.inflow.draft.path)
+        self.inflow.draft.forget_note()
         self.inflow.sending.admit.settle(0, 0)
         self.told(error)
 
@@ -126,6 +127,7 @@ class Whole(Waiting):
         with self.home.changing():
             count, files = self.placing.show(same=same)
             self.inflow.sending.admit.settle(count, files)
+        self.inflow.draft.forget_note()
 
 
 class Rename(Waiting):

@@ -26,18 +26,19 @@ from transload.servers.home import Home as Place
 from transload.servers.landing.groups import Groups
 from transload.servers.landing.hashes import Hashes
 from transload.servers.landing.inflow import Inflow
-from transload.servers.landing.kept import beside, forget
+from transload.servers.landing.kept import beside, forget, rescue
 from transload.servers.landing.members import Removal, Rename, Waiting, Whole, rename_kept, what_is
 from transload.servers.landing.sweeping import sweep
-from transload.spool.collector import collect_parts
+from transload.spool.collector import claim, collect_parts
 from transload.spool.drafts import Draft
-from transload.spool.parts import Corner, is_abandoned
+from transload.spool.parts import Corner, Left, is_abandoned
 from transload.spool.telling import telling
 
 if TYPE_CHECKING:
     from transload.accounts import Login
     from transload.ledger.booking import Change
     from transload.servers.base import Home, Sending, Then, Upload
+    from transload.spool.notes import Orphan
 
 Hook = Callable[[Arrived], object]
 _INCOMING = os.fsdecode(RESERVED + b"incoming")
@@ -54,6 +55,7 @@ class FolderLanding:
         incoming = Path(root, _INCOMING)
         with telling():
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            claim(incoming, _rescue)
             collect_parts(incoming, _KEPT_FOR)
             self._corner = Corner(incoming)
             self._volume = disk.Volume(str(incoming))
@@ -137,10 +139,10 @@ class FolderLanding:
         with telling():
             return Draft(*self._corner.create(), _no_limit)
 
-    def draft_of(self, name: bytes, folder: int, size: int) -> Draft:
-        """A part that begins with a file of a home."""
+    def draft_of(self, left: Left) -> Draft:
+        """A part that begins with what a cut upload left."""
         with telling():
-            return self._corner.draft_of(name, folder, size, _no_limit)
+            return self._corner.draft_of(left, _no_limit)
 
     def land(self, inflow: Inflow, then: Then, sure: Future[bool] | None) -> None:
         """Take over what is whole."""
@@ -288,6 +290,13 @@ def _contract(own: str | None) -> Arriving:
     if contract.complete in ("marker", "sidecar", "quiet"):
         raise ConfigError(f'complete = "{contract.complete}" needs the ledger: use the program, or close, rename or rename-or-close')
     return contract
+
+
+def _rescue(orphan: Orphan) -> bool:
+    """What was under way when an earlier program died is kept, like all that is cut."""
+    with suppress(FileNotFoundError):  # a home that is no more
+        rescue(Place(orphan.about["user"], bytes.fromhex(orphan.about["home"])), orphan)
+    return True
 
 
 def _no_limit(_: int) -> None:

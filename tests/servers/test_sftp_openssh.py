@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
+from tests.servers import sftp_raw as raw
 from tests.servers.sftp_ground import USER, Ground, sha256
+from tests.servers.sftp_raw import with_channel
 from transload.servers.base import KEPT
 from transload.servers.sftp import answers
+from transload.spool import drafts
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,43 @@ def test_a_whole_file_that_ends_with_a_block_gets_through_at_the_second_try(grou
         assert not (ground.home / file.name).exists()
         ground.sftp(f"put {file}")
     assert file.read_bytes() == (ground.home / file.name).read_bytes()
+
+
+def test_sftp_with_f_has_its_bytes_synced_before_it_goes_on(ground):
+    file = ground.file("synced.bin", 3_000_000)
+    said = ground.sftp(f"put {file} synced.bin", options=("-f", "-vvv"))
+    assert 'Server supports extension "fsync@openssh.com"' in said
+    assert "Sending SSH2_FXP_EXTENDED(fsync@openssh.com)" in said
+    assert "fsync failed" not in said
+    assert file.read_bytes() == (ground.home / "synced.bin").read_bytes()
+
+
+def test_the_sync_that_a_client_asks_for_is_answered_when_it_is_done_and_a_no_stays_a_no(ground, monkeypatch):
+    """What a disk could not write it gives up: the next sync would find nothing wrong."""
+    synced, fails = [], threading.Event()
+    before = os.fsync
+
+    def fsync(descriptor):
+        if fails.is_set():
+            raise OSError(errno.EIO, "Input/output error")
+        before(descriptor)
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(drafts.os, "fsync", fsync)
+
+    async def work(channel):
+        handle = await channel.open(b"by_hand.bin", raw.TO_WRITE)
+        sync = raw.text(b"fsync@openssh.com") + handle
+        assert 0 == await channel.code(raw.WRITE, handle + raw.span(0, 5) + b"bytes")
+        assert 0 == await channel.code(raw.EXTENDED, sync)
+        assert [5] == synced
+        fails.set()
+        assert 4 == await channel.code(raw.EXTENDED, sync)
+        fails.clear()
+        assert 4 == await channel.code(raw.EXTENDED, sync)
+        assert 4 == await channel.code(raw.CLOSE, handle)
+        assert 4 == await channel.code(raw.EXTENDED, sync), "nothing is open under that handle any more"
+
+    with_channel(ground, work)
+    assert b"bytes" == (ground.home / os.fsdecode(KEPT + b"by_hand.bin")).read_bytes()
+    assert not (ground.home / "by_hand.bin").exists()

@@ -58,6 +58,9 @@ class Upload(Protocol):
     def cut_to(self, size: int) -> None:
         """Truncate, or lengthen with zeros (SFTP's setstat on an open file)."""
 
+    def syncing(self) -> Callable[[], None]:
+        """What makes the bytes that are there now durable, to be called once, in any thread; raises Full or what else the disk says."""
+
     def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
         """All bytes are there: make them durable, note them in the ledger, give them their name; then tell `then`.
 

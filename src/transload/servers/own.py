@@ -15,13 +15,13 @@ _REMEMBERED = 4096
 class Own:
     """An upload of the session: once it has landed, its user may look at it and set its time."""
 
-    __slots__ = ("_landed", "_upload", "cut", "cut_to", "discard", "write", "write_at")
+    __slots__ = ("_landed", "_upload", "cut", "cut_to", "discard", "syncing", "write", "write_at")
 
     def __init__(self, upload: Upload, landed: Callable[[], None]) -> None:
         """`landed` is called once `upload` is whole, before whoever asked is told."""
         self._upload, self._landed = upload, landed
         self.write, self.write_at, self.cut_to = upload.write, upload.write_at, upload.cut_to
-        self.cut, self.discard = upload.cut, upload.discard
+        self.cut, self.discard, self.syncing = upload.cut, upload.discard, upload.syncing
 
     @property
     def offset(self) -> int:

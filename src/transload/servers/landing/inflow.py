@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -135,6 +135,10 @@ class Inflow:
         if size > self.draft.size:
             self._has_gap()
         self.draft.cut_to(size)
+
+    def syncing(self) -> Callable[[], None]:
+        """What makes the bytes that are there now durable, to be called once, in any thread; raises what the disk says."""
+        return self.draft.syncing()
 
     def finish(self, then: Then, sure: Future[bool] | None = None) -> None:
         """All bytes are there: it lands, and `then` is told."""

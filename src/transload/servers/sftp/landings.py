@@ -46,11 +46,7 @@ class Landings:
                         go_on()
                 self._ended()
 
-        def then(error: TransloadError | None) -> None:
-            with suppress(RuntimeError):  # the loop is closed: the server has stopped, and nobody is there to be told
-                self._loop.call_soon_threadsafe(end, error)
-
-        return then
+        return in_loop(self._loop, end)
 
     def check(self, *paths: bytes) -> None:
         """Raise UnderWay if one of `paths` is."""
@@ -78,3 +74,13 @@ class Landings:
     def after(self, path: bytes, go_on: Callable[[], None]) -> None:
         """Call `go_on` when `path`, which is under way, is there."""
         self._waiting[path].append(go_on)
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, hear: Callable[[TransloadError | None], None]) -> Then:
+    """The callback by which `hear` is told in `loop`, from any thread."""
+
+    def then(error: TransloadError | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the server has stopped, and nobody is there to be told
+            loop.call_soon_threadsafe(hear, error)
+
+    return then

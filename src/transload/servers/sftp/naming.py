@@ -21,6 +21,7 @@ EXTENSIONS = (
     (b"statvfs@openssh.com", b"2"),
     (b"fstatvfs@openssh.com", b"2"),
     (b"limits@openssh.com", b"1"),
+    (b"fsync@openssh.com", b"1"),
     (b"check-file", b"sha256"),
 )
 """What is offered beyond version 3; copying, links and all else is not."""
@@ -36,8 +37,10 @@ Work = Callable[[int, bytes, int, int], None]
 class Naming:
     """What one session does by name. Lives in the event loop."""
 
-    def __init__(self, visit: Visit, landings: Landings, send: Callable[[bytes], None], opened: Callable[[bytes], bytes]) -> None:
-        """For `visit`; `opened` tells the path of an open file by its handle."""
+    def __init__(
+        self, visit: Visit, landings: Landings, send: Callable[[bytes], None], opened: Callable[[bytes], bytes], sync: Work
+    ) -> None:
+        """For `visit`; `opened` tells the path of an open file by its handle, `sync` makes one durable."""
         self._visit, self._landings, self._send, self._opened = visit, landings, send, opened
         self.works: dict[int, Work] = {
             packets.STAT: self._at(self._stat),
@@ -57,6 +60,7 @@ class Naming:
             b"statvfs@openssh.com": self._statvfs,
             b"fstatvfs@openssh.com": self._statvfs,
             b"limits@openssh.com": self._limits,
+            b"fsync@openssh.com": sync,
             b"check-file": partial(self._check_file, by_handle=True),
             b"check-file-handle": partial(self._check_file, by_handle=True),
             b"check-file-name": partial(self._check_file, by_handle=False),

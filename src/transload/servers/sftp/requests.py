@@ -17,9 +17,9 @@ from transload.servers.base import Item, Visit
 from transload.servers.sftp import answers
 from transload.servers.sftp.faults import told
 from transload.servers.sftp.files import Incoming, Listing, Outgoing
-from transload.servers.sftp.landings import Landings, UnderWay
+from transload.servers.sftp.landings import Landings, UnderWay, in_loop
 from transload.servers.sftp.naming import MAX_HANDLES, Naming
-from transload.servers.sftp.opening import Opening
+from transload.servers.sftp.opening import Opening, aside
 from transload.servers.sftp.paths import absolute
 from transload.servers.sftp.pools import Pools
 
@@ -43,13 +43,13 @@ class Requests:
         """For `visit`; what takes its time is done in `pools`; `ended` is told when something that was waited for is over."""
         self.visit, self._loop, self._pools, self._send, self._hold, self._ended = visit, loop, pools, send, hold, ended
         self.landings = Landings(loop, ended)
-        self.slow_reads = 0
+        self.slow = 0
         self._owner = visit.account.name.encode()[:32]
         self._open: dict[bytes, Incoming | Outgoing | Listing] = {}
         self._last = 0
         self._over = False
         self._opening = Opening(visit, loop, pools.work, self.landings, self._opened, self._fail)
-        by_name = Naming(visit, self.landings, send, self._handle_path)
+        by_name = Naming(visit, self.landings, send, lambda handle: self._opened_as(handle).path, self._sync)
         self._works: dict[int, Work] = {
             packets.OPEN: self._open_file,
             packets.CLOSE: self._close,
@@ -115,17 +115,14 @@ class Requests:
             raise Busy(f"{MAX_HANDLES} files are open: close some first")
 
     def _file(self, data: bytes, at: int, stop: int) -> tuple[Incoming | Outgoing | Listing, int]:
-        name, at = text(data, at, stop)
-        file = self._open.get(name)
-        if file is None:
-            raise Refused("nothing is open under that handle")
-        return file, at
+        handle, at = text(data, at, stop)
+        return self._opened_as(handle), at
 
-    def _handle_path(self, handle: bytes) -> bytes:
+    def _opened_as(self, handle: bytes) -> Incoming | Outgoing | Listing:
         file = self._open.get(handle)
         if file is None:
             raise Refused("nothing is open under that handle")
-        return file.path
+        return file
 
     def _open_file(self, ident: int, data: bytes, at: int, stop: int) -> None:
         name, then = text(data, at, stop)
@@ -213,13 +210,12 @@ class Requests:
             self._give(ident, file.read(offset, length))
             return
         file.hold()
-        self.slow_reads += 1
-        self._hold(0)
+        self._wait_for_disk()
         self._loop.run_in_executor(self._pools.reads, file.read, offset, length).add_done_callback(partial(self._was_read, ident, file))
 
     def _was_read(self, ident: int, file: Outgoing, done: asyncio.Future[bytes]) -> None:
         file.let_go()
-        self.slow_reads -= 1
+        self.slow -= 1
         try:
             self._give(ident, done.result())
         except OSError:
@@ -234,6 +230,32 @@ class Requests:
         wait = self.visit.hold_out(len(block))
         if wait > 0:
             self._hold(wait)
+
+    def _sync(self, ident: int, data: bytes, at: int, stop: int) -> None:
+        """What was written so far is on the disk when this is answered (fsync@openssh.com); the requests behind it go on meanwhile."""
+        file, _ = self._file(data, at, stop)
+        if not isinstance(file, Incoming):
+            self._send(answers.fine(ident))
+            return
+        if file.fault is not None:
+            raise file.fault
+        self._wait_for_disk()
+        self._pools.work.submit(aside, file.upload.syncing(), in_loop(self._loop, partial(self._synced, ident, file)))
+
+    def _synced(self, ident: int, file: Incoming, error: TransloadError | None) -> None:
+        self.slow -= 1
+        if error is None:
+            self._send(answers.fine(ident))
+        else:
+            # The disk may have given up the bytes that it could not write: a second try would find nothing wrong.
+            file.fault = file.fault or error
+            self._fail(ident, error)
+        self._ended()
+
+    def _wait_for_disk(self) -> None:
+        """Many of these at once stop the requests behind them."""
+        self.slow += 1
+        self._hold(0)
 
     # --- what is known of an open file
 

@@ -19,7 +19,7 @@ from transload.servers.sftp.requests import Requests
 
 _CALM, _ENOUGH = 256 * 1024, 1024 * 1024
 """Bytes of answers that wait for the client: from _ENOUGH on no more requests are taken, until there are _CALM."""
-_SLOW_READS = 32
+_SLOW = 32
 _LEAST_PACKET = 512
 
 
@@ -97,7 +97,7 @@ class Talk(asyncssh.SSHServerSession[bytes]):
     @property
     def waits(self) -> bool:
         """Whether no requests are taken for now: the answers are not read, the rates want it, or a disk is slow."""
-        self._stops = self._choked or self.held or self.requests.slow_reads >= _SLOW_READS
+        self._stops = self._choked or self.held or self.requests.slow >= _SLOW
         return self._stops
 
     @property

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.crash.until import until
 from tests.servers.landings import USER, Wharf
 from transload.errors import Conflict
 from transload.ledger import now
@@ -213,6 +214,46 @@ def test_a_checksum_that_does_not_agree_quarantines_the_file(wharves, first):
     wharf.put("a.csv.sha256", hashlib.sha256(b"other").hexdigest().encode())
     wharf.becomes(["a.csv", "a.csv"])
     assert [(f"{USER}/a.csv", 1, "quarantined"), (f"{USER}/a.csv", 2, "ready")] == wharf.arrivals()
+
+
+DIGEST = hashlib.sha256(b"some data").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{DIGEST}\n",
+        f"{DIGEST.upper()} *a.csv\r\n",
+        f"SHA256 (a.csv) = {DIGEST}\n",
+        f"SHA256(out/a.csv)= {DIGEST}\n",
+        f"{'0' * 64}  b.csv\n{DIGEST}  ./a.csv\n",
+    ],
+)
+def test_a_checksum_is_read_as_the_usual_programs_write_it(wharves, said):
+    wharf = wharves({"arrival": {"complete": "sidecar"}})
+    wharf.put("a.csv", b"some data")
+    wharf.put("a.csv.sha256", said.encode())
+    wharf.becomes(["a.csv"])
+    assert [(f"{USER}/a.csv", 1, "ready")] == wharf.arrivals()
+
+
+@pytest.mark.parametrize("said", [f"{DIGEST}  b.csv\n", f"SHA256 (b.csv) = {DIGEST}\n", f"# made by {DIGEST}\n", f"MD5 (a.csv) = {DIGEST}"])
+def test_a_checksum_of_another_file_says_nothing_of_this_one(wharves, said):
+    wharf = wharves({"arrival": {"complete": "sidecar"}})
+    wharf.put("a.csv", b"some data")
+    wharf.put("a.csv.sha256", said.encode())
+    waits = "all: it waits for its checksum (.sha256, .sha512, .sha1, .md5); a.csv.sha256 says nothing of it"
+    until(lambda: wharf.why("a.csv") == waits)
+    assert [] == wharf.arrivals()
+
+
+def test_two_checksums_of_one_file_in_one_sidecar_quarantine_it(wharves):
+    wharf = wharves({"arrival": {"complete": "sidecar"}})
+    wharf.put("a.csv", b"some data")
+    wharf.put("a.csv.sha256", f"{DIGEST}  a.csv\n{'0' * 64}  a.csv\n".encode())
+    wharf.becomes(["a.csv"])
+    row = wharf.ledger.view.arrival(1)
+    assert ("quarantined", True) == (row.state, "more than one checksum" in row.reason)
 
 
 def test_a_checksum_that_cannot_be_read_lets_the_file_wait(wharves):

@@ -13,7 +13,7 @@ from transload.ledger import Wanted, now
 from transload.ledger.taking import Take, Verdict
 from transload.marks import MARKER, is_marker, marker_of
 from transload.match import Selector, Skip, Wait
-from transload.model import Entry, Fetched, Name, Spooled
+from transload.model import Entry, Fetched, Name, Spooled, spell
 from transload.owed import Owing
 from transload.servers.witness import SUFFIXES, fault, marked_by, sidecars_of, spoken_for, suffix_of
 from transload.units import show_duration
@@ -174,9 +174,11 @@ def _vouched(route: str, take: Take, row: Row, witness: Witness | None) -> Verdi
     reason = f"{route}: it waits for its checksum ({', '.join(SUFFIXES)})"
     if witness is None:
         return Verdict(reason=reason, judge=now(), waits=True)
-    for sidecar, suffix in sidecars_of(row, witness):
-        wrong = None if sidecar.taken else fault(row, sidecar, suffix, witness)
-        if wrong is not None:
+    for sidecar, kind in sidecars_of(row, witness):
+        wrong = None if sidecar.taken else fault(row, sidecar, kind, witness)
+        if wrong is None:
+            reason += "" if sidecar.taken else f"; {spell(sidecar.path)} says nothing of it"
+        else:
             by = ((sidecar.id, f"the checksum of {Name(row.path).text}"),)
             return Verdict((replace(take, bad=wrong),), by=by)
     return Verdict(reason=reason, waits=True)

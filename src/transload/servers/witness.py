@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from transload.checksums import SIDECAR, Kind, Sum, said_of, told
+from transload.checksums import SUFFIXES as _SUFFIXES
 from transload.errors import Rejected
 from transload.marks import marker_of, name_in
-from transload.model import Name
+from transload.model import Name, spell
 
 if TYPE_CHECKING:
     from transload.ledger.taking import Row
     from transload.names import Template
 
-SUFFIXES = (".sha256", ".sha512", ".sha1", ".md5")
-_DIGITS = {".md5": 32, ".sha1": 40, ".sha256": 64, ".sha512": 128}
-_LONGEST = 64 * 1024
+KINDS: tuple[Kind, ...] = ("sha256", "sha512", "sha1", "md5")
+SUFFIXES = tuple(_SUFFIXES[kind].decode() for kind in KINDS)
 
 
 class Witness(Protocol):
@@ -33,7 +32,7 @@ class Witness(Protocol):
     def read(self, row: Row, most: int) -> bytes:
         """The first bytes of a file."""
 
-    def digest(self, row: Row, kind: str) -> str:
+    def digest(self, row: Row, kind: Kind) -> str:
         """The checksum of a file, in hex."""
 
 
@@ -56,15 +55,15 @@ def suffix_of(path: Name) -> str:
     return next((suffix for suffix in SUFFIXES if low.endswith(suffix) and len(low) > len(suffix)), "")
 
 
-def sidecars_of(row: Row, witness: Witness) -> list[tuple[Row, str]]:
-    """The sidecars beside a file, each with the suffix that makes it one."""
-    path, found = Name(row.path), []
-    for suffix in SUFFIXES:
+def sidecars_of(row: Row, witness: Witness) -> list[tuple[Row, Kind]]:
+    """The sidecars beside a file, each with the kind of its checksum."""
+    path, found = Name(row.path), list[tuple["Row", Kind]]()
+    for kind, suffix in zip(KINDS, SUFFIXES, strict=True):
         for spelled in (suffix, suffix.upper()):
             with suppress(Rejected):
                 one = witness.at(row.user, path.beside(path.base + spelled.encode()))
                 if one is not None:
-                    found.append((one, suffix))
+                    found.append((one, kind))
     return found
 
 
@@ -77,32 +76,27 @@ def spoken_for(row: Row, witness: Witness) -> list[Row]:
     return []
 
 
-def fault(row: Row, sidecar: Row, suffix: str, witness: Witness) -> str | None:
-    """Why the file is not what its sidecar says, nothing where it is; None where the sidecar says nothing that can be read."""
-    said = _checksum(witness.read(sidecar, _LONGEST), suffix)
-    if said is None:
+def fault(row: Row, sidecar: Row, kind: Kind, witness: Witness) -> str | None:
+    """Why the file is not what its sidecar says, nothing where it is; None where the sidecar says nothing of it."""
+    path, beside = Name(row.path), spell(Name(sidecar.path).base)
+    said = _said(told(witness.read(sidecar, SIDECAR), kind), path.base) if sidecar.size <= SIDECAR else frozenset()
+    if not said:
         return None
-    is_ = row.sha256 if suffix == ".sha256" else witness.digest(row, suffix[1:])
-    name = Name(sidecar.path).base.decode("utf-8", "replace")
-    return "" if is_ == said else f"its {suffix[1:]} is {is_[:16]}..., but {name} says {said[:16]}..."
+    if len(said) > 1:
+        return f"{beside} has more than one checksum for it"
+    is_, (says,) = row.sha256 if kind == "sha256" else witness.digest(row, kind), said
+    return "" if is_ == says else f"its {kind} is {is_[:16]}..., but {beside} says {says[:16]}..."
 
 
-def _checksum(data: bytes, suffix: str) -> str | None:
-    """The checksum in a sidecar: `hash  name`, `SHA256 (name) = hash`, or alone."""
-    digits = _DIGITS[suffix]
-    found = re.search(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{%d}(?![0-9A-Fa-f])" % digits, data)
-    return found[0].decode().lower() if found else None
-
-
-def checksum(file: object, kind: str) -> str:
-    """The checksum of an open file."""
-    return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]
+def _said(sums: Sequence[Sum], base: bytes) -> frozenset[str]:
+    """What is said of the file `base`: by its name, or by a checksum that stands alone."""
+    alone = len(sums) == 1 and sums[0].name is None
+    return frozenset({sums[0].digest}) if alone else said_of(sums, base)
 
 
 __all__ = [
     "SUFFIXES",
     "Witness",
-    "checksum",
     "fault",
     "marked_by",
     "sidecars_of",

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from transload import log
+from transload.checksums import Kind, digests
 from transload.errors import LedgerAway, TransloadError
 from transload.ledger import now
 from transload.ledger.taking import Judged, Verdict
 from transload.servers.arriving import LATER
-from transload.servers.witness import checksum
 
 if TYPE_CHECKING:
     from transload.ledger import Ledger
@@ -130,7 +130,7 @@ class Bench:
         with self._spool.open(row.sha256) as file:
             return file.read(most)
 
-    def digest(self, row: Row, kind: str) -> str:
+    def digest(self, row: Row, kind: Kind) -> str:
         """The checksum of a file; raises Missing."""
         with self._spool.open(row.sha256) as file:
-            return checksum(file, kind)
+            return digests(file, [kind])[kind]

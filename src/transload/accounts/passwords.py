@@ -70,6 +70,8 @@ class Passwords:
         if kept is not None and self._remembers(kept, digest):
             return True
         with self._turns:
+            if kept is not None and self._remembers(kept, digest):
+                return True  # many of one user come at once, and the first was right
             right = _is(kept or _nobody(), raw[:LONGEST]) and kept is not None and len(raw) <= LONGEST
         if right and kept is not None:
             self._remember(kept, digest)

@@ -11,6 +11,7 @@ from transload.servers.doors import Doors
 from transload.servers.gate import Gate, doors, temper
 from transload.servers.home import Homes
 from transload.servers.landing import LedgerLanding
+from transload.servers.memory import give_back_large_pieces
 from transload.servers.pace import Paces
 from transload.servers.posting import Posting
 from transload.servers.visit import Stays
@@ -26,6 +27,7 @@ class House:
 
     def __init__(self, config: Config, ledger: Ledger, spool: Spool, node: str, wake: Callable[[], None]) -> None:
         """Nothing listens yet; the declared users are there. `wake` is called when something has landed. Raises ConfigError."""
+        give_back_large_pieces()
         self._config, self._ledger = config, ledger
         self._declare(config)
         self._paces = Paces(config.servers.upload_rate, config.servers.download_rate)

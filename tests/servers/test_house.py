@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ftplib
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import paramiko
 import pytest
 
 import transload
@@ -121,6 +123,37 @@ def test_sighup_brings_users_routes_and_settings_or_nothing_at_all(site, local):
         remote.put(local, "three.csv")
     until((site.folder / "out/three.csv").exists)
     staying.close()
+
+
+def test_sighup_with_other_users_and_limits_leaves_who_is_in_where_they_are(site, local):
+    begun = site.up()
+    with ftplib.FTP(timeout=20) as ftp, paramiko.Transport(("127.0.0.1", site.ports["sftp"])) as line:
+        ftp.connect("127.0.0.1", site.ports["ftp"])
+        ftp.login("first", WORD)
+        line.connect(username="first", password=WORD)
+        sftp = paramiko.SFTPClient.from_transport(line)
+        limits = 'idle = "10m"\nsessions = 9\nbanner = "Other"'
+        site.write(doors={"ftp": limits, "sftp": limits}, user='permissions = "elr"\n[users.second]\npassword = { file = "word" }')
+        begun.process.send_signal(signal.SIGHUP)
+        begun.until("the new config is in force")
+        assert "200" == ftp.sendcmd("NOOP")[:3]
+        assert [] == sftp.listdir()
+        # The same sessions feel what their user may no longer do.
+        until(lambda: _is_refused(ftp), 20)
+        with pytest.raises(PermissionError):
+            sftp.put(local, "no.csv")
+        with ftplib.FTP() as other:
+            assert "220 Other" == other.connect("127.0.0.1", site.ports["ftp"], 20)
+    line.join(10)
+
+
+def _is_refused(ftp):
+    try:
+        ftp.mkd("made")
+    except ftplib.error_perm:
+        return True
+    ftp.rmd("made")
+    return False
 
 
 def test_a_new_certificate_and_a_new_host_key_are_shown_without_a_restart_and_bad_ones_are_not(site, local):

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from transload.config.server import Server, Servers
     from transload.servers.base import Gate
 
+LIVE = frozenset(
+    {"banner", "idle", "stalled", "deadline", "least_rate", "login_time", "sessions", "sessions_per_address", "sessions_per_user"}
+    | {"active", "data_from_same_address", "anonymous"}
+)
+"""Settings that an open door takes over, with all who came in by it."""
 RENEWED = 30.0
 """Seconds between two looks at certificates and host keys: a new file is shown without a restart."""
 
@@ -33,6 +38,9 @@ class Door(Protocol):
 
     def stop(self) -> None:
         """Listen no more, answer what is being made durable, end every session, and return."""
+
+    def adapt(self, settings: Any) -> None:
+        """Go on by these settings, which differ in LIVE ones alone, for open sessions too."""
 
     def reload(self) -> None:
         """Read certificates or host keys again, for connections from now on. Raises ConfigError, and the old ones stay."""
@@ -76,13 +84,13 @@ class Doors:
     def change(self, servers: Servers) -> None:
         """Go on with these settings, or raise ConfigError, and nothing has changed.
 
-        A door whose own settings are the same stays open, with all who came in; another is closed and opened anew.
+        A door stays open, with all who came in, where its own settings are the same but for LIVE ones; another is closed and opened anew.
         """
         with self._changing:
             old, new = _settings(self._servers), _settings(servers)
             for settings in new.values():
                 keys.ready(settings, self._folder)
-            different = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            different = [name for name in {**old, **new} if _core(old.get(name)) != _core(new.get(name))]
             # A new door may want the address of an old one, so that is closed first; it comes back when the new one cannot be opened.
             self._close(different)
             try:
@@ -91,6 +99,8 @@ class Doors:
                 self._open_all({name: old[name] for name in different if name in old})
                 raise
             self._servers = servers
+            for name in new.keys() - set(different):
+                self._open[name].adapt(new[name])
             self._renew(name for name in new if name not in different)
 
     def _open_all(self, wanted: Mapping[str, Server]) -> None:
@@ -152,6 +162,11 @@ def _made(name: str, settings: Any, gate: Gate, folder: Path) -> Door:
 def _settings(servers: Servers) -> dict[str, Server]:
     told: dict[str, Server | None] = {"ftp": servers.ftp, "sftp": servers.sftp}
     return {name: one for name, one in told.items() if one is not None}
+
+
+def _core(settings: Server | None) -> Any:
+    """What no open door can take over."""
+    return settings and settings.model_dump(exclude=set(LIVE))
 
 
 def _stamp(paths: Iterable[Path]) -> Any:

@@ -72,8 +72,6 @@ class FtpDoor:
         self._entrances = [
             Entrance(loop, door, partial(self._come, implicit=name == "implicit_listen")) for name, door in self._doors.items()
         ]
-        times = (settings.idle, settings.stalled, settings.deadline, settings.login_time)
-        self._every = min(_LOOK, *(seconds / 4 for seconds in times))
         loop.start()
         loop.call(self._look)
 
@@ -90,6 +88,15 @@ class FtpDoor:
         hall.sums.shutdown()
         hall.loop.stop()
         self._doors.clear()
+
+    def adapt(self, settings: FtpServer) -> None:
+        """Go on by these settings, which say nothing new about where and how to listen."""
+        hall = self._hall
+        if hall is not None:
+            hall.loop.call(self._adapt, hall, settings)
+
+    def _adapt(self, hall: Hall, settings: FtpServer) -> None:
+        self._settings = hall.settings = settings
 
     def reload(self) -> None:
         """Read the certificate again, for connections from now on. Raises ConfigError, and the old one stays."""
@@ -132,7 +139,9 @@ class FtpDoor:
         now = time.monotonic()
         for session in tuple(hall.sessions):
             watch.look(session, self._settings, now)
-        hall.loop.later(self._every, self._look)
+        settings = self._settings
+        times = (settings.idle, settings.stalled, settings.deadline, settings.login_time)
+        hall.loop.later(min(_LOOK, *(seconds / 4 for seconds in times)), self._look)
 
     def _end(self, hall: Hall, ended: threading.Event, since: float) -> None:
         for entrance in self._entrances:

@@ -64,6 +64,12 @@ class SftpDoor:
         self._pools.close()
         self._loop.close()
 
+    def adapt(self, settings: SftpServer) -> None:
+        """Go on by these settings, which say nothing new about where to listen or who we are."""
+        self._settings = settings
+        if self._thread is not None:
+            self._options = self._prepared()
+
     def reload(self) -> None:
         """Read the host keys again, for connections from now on. Raises ConfigError, and the old ones stay."""
         self._keys = hostkeys.load(self._key_paths)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.peers.certificates import certificates
 from tests.servers.ftp_ground import FtpGround, Raw, free_range, trusting
+from transload.servers import slow
 
 
 @pytest.fixture(scope="module")
@@ -552,6 +553,31 @@ def test_a_transfer_has_a_deadline():
             pass
         line.close()
         assert b"longer than" in raw.hears(426)
+
+
+def test_a_transfer_that_crawls_is_cut_and_one_that_does_not_is_not(monkeypatch):
+    monkeypatch.setattr(slow, "_MINUTE", 0.3)
+    with FtpGround(settings={"least_rate": 1000}) as ground, ground.raw() as raw, ground.raw() as good:
+        crawling, walking = raw.passive(), good.passive()
+        for client, command in ((raw, "STOR crawls"), (good, "STOR walks")):
+            client.say(command)
+            assert b"1" == client.answer()[:1]
+        until = time.monotonic() + 20
+        raw.line.settimeout(0)
+        while time.monotonic() < until:
+            walking.sendall(b"x" * 1000)
+            with contextlib.suppress(OSError):
+                crawling.sendall(b"x")
+            time.sleep(0.02)
+            with contextlib.suppress(BlockingIOError):
+                if raw.line.recv(1, socket.MSG_PEEK):
+                    break
+        raw.line.settimeout(20)
+        assert b"slower than 1000 bytes a second" in raw.hears(426)
+        crawling.close()
+        walking.close()
+        good.hears(226)
+        assert ["walks"] == list(ground.files())
 
 
 def test_crawling_strangers_do_not_keep_an_honest_client_waiting(ground):

@@ -20,6 +20,7 @@ from tests.servers.sftp_ground import PASSWORD, USER, Ground
 from tests.servers.sftp_raw import connection, span, text, with_channel
 from transload.errors import Full
 from transload.model import Name
+from transload.servers import slow
 from transload.servers.base import KEPT
 from transload.servers.visit import Stay, Stays
 
@@ -45,6 +46,22 @@ def test_an_upload_that_stands_still_is_cut_and_its_session_ended():
     with Ground(settings={"stalled": "1s"}) as ground:
         assert with_channel(ground, work)
         assert b"some" == kept(ground, b"still.csv").read_bytes()
+
+
+def test_an_upload_that_crawls_is_cut(monkeypatch):
+    monkeypatch.setattr(slow, "_MINUTE", 0.3)
+
+    async def work(channel):
+        handle = await channel.open(b"crawls.csv", raw.TO_WRITE)
+        sent = 0
+        while 0 == await channel.code(raw.WRITE, handle + span(sent, 1) + b"x"):
+            sent += 1
+            await asyncio.sleep(0.02)
+        assert 4 == await channel.code(raw.CLOSE, handle)
+        return sent
+
+    with Ground(settings={"least_rate": 1000}) as ground:
+        assert 0 < with_channel(ground, work) == kept(ground, b"crawls.csv").stat().st_size
 
 
 def test_an_upload_that_stands_still_beside_others_is_cut_alone():

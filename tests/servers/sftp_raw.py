@@ -105,9 +105,9 @@ async def connection(ground: Ground, user: str = USER) -> AsyncIterator[asyncssh
 
 
 @asynccontextmanager
-async def channel(ground: Ground, *, greeted: bool = True, **how: Any) -> AsyncIterator[Raw]:
+async def channel(ground: Ground, user: str = USER, *, greeted: bool = True, **how: Any) -> AsyncIterator[Raw]:
     """A channel for SFTP."""
-    async with connection(ground) as line:
+    async with connection(ground, user) as line:
         writer, reader, _ = await line.open_session(subsystem="sftp", encoding=None, **how)
         raw = Raw(writer, reader)
         yield await raw.greet() if greeted else raw

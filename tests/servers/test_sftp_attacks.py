@@ -17,7 +17,8 @@ from asyncssh.packet import String, UInt32
 
 from tests.servers import sftp_raw as raw
 from tests.servers.sftp_ground import USER, Ground
-from tests.servers.sftp_raw import connection, span, text, with_channel
+from tests.servers.sftp_raw import channel, connection, span, text, with_channel
+from transload.accounts import Rights
 from transload.servers.visit import Stay, Stays
 
 OK, EOF, MISSING, DENIED, FAILURE, BAD, UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
@@ -434,3 +435,41 @@ def test_no_text_of_an_exception_that_is_not_ours_reaches_a_client(ground, caplo
 def _as(visit, kind):
     visit.__class__ = kind
     return visit
+
+
+def _mode_or_time(flags: int, *values: int) -> bytes:
+    return struct.pack(f">I{len(values)}I", flags, *values)
+
+
+NEEDS = {
+    "l": (raw.OPENDIR, text(b"/d")),
+    "r": (raw.OPEN, text(b"/d/f") + raw.TO_READ),
+    "w": (raw.OPEN, text(b"/d/new") + raw.TO_WRITE),
+    "a": (raw.OPEN, text(b"/d/f") + struct.pack(">II", 2 | 4, 0)),
+    "d": (raw.REMOVE, text(b"/d/f")),
+    "f": (raw.RENAME, text(b"/d/f") + text(b"/d/g")),
+    "m": (raw.MKDIR, text(b"/d/made") + bytes(4)),
+    "M": (raw.SETSTAT, text(b"/d/f") + _mode_or_time(4, 0o600)),
+    "T": (raw.SETSTAT, text(b"/d/f") + _mode_or_time(8, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("letter", NEEDS)
+def test_what_lacks_its_letter_in_a_folder_is_refused_and_the_same_elsewhere_is_not(ground, letter):
+    kind, body = NEEDS[letter]
+    elsewhere = body.replace(text(b"/d"), text(b"/e")).replace(b"/d/", b"/e/")
+    ground.add(f"lacks-{letter}", rights=Rights("elradfmwMT", {"/d": "elradfmwMT".replace(letter, "")}))
+    home = ground.home.parent / f"lacks-{letter}"
+    for folder in ("d", "e"):
+        (home / folder).mkdir(parents=True)
+        (home / folder / "f").write_bytes(b"here")
+
+    async def both():
+        async with asyncio.timeout(50), channel(ground, f"lacks-{letter}") as line:
+            heard, answer = await line.ask(kind, body)
+            assert (raw.STATUS, 3) == (heard, int.from_bytes(answer[:4], "big"))
+            heard, answer = await line.ask(kind, elsewhere)
+            assert raw.HANDLE == heard or (raw.STATUS, 0) == (heard, int.from_bytes(answer[:4], "big"))
+
+    asyncio.run(both())
+    assert [("f", b"here")] == [(path.name, path.read_bytes()) for path in (home / "d").iterdir()]

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from transload.errors import Busy, ConfigError, Full, LedgerAway
+from transload.ledger.plain import bare, telling_plainly
 from transload.ledger.schema_of_notices import tables
 
 VERSION = "0004"
@@ -49,6 +50,8 @@ class Database:
         self.where = self.url.database or "" if self.sqlite else self.url.render_as_string(hide_password=True)
         self._busy = busy
         self._writing = threading.Lock()
+        self._writer: Connection | None = None
+        """The connection that wrote last, kept for the next: there is never more than one that writes."""
         self.engine = self._sqlite_engine() if self.sqlite else self._postgres_engine()
         try:
             if prepare:
@@ -108,11 +111,22 @@ class Database:
             with telling(self.where), self.engine.begin() as connection:
                 yield connection
             return
-        with self._writing, telling(self.where), self.engine.connect() as connection:
-            connection.exec_driver_sql("begin immediate")
-            # What is not committed is rolled back when the connection is given back.
-            yield connection
-            connection.exec_driver_sql("commit")
+        with self._writing, telling(self.where):
+            connection = self._writer or self.engine.connect()
+            self._writer = None
+            try:
+                with telling_plainly("begin and commit"):
+                    bare(connection).execute("begin immediate")
+                yield connection
+                with telling_plainly("begin and commit"):
+                    bare(connection).execute("commit")
+                if connection.in_transaction():
+                    connection.rollback()  # of SQLAlchemy's own transaction, which has nothing left in it
+            except BaseException:
+                # What is not committed is rolled back when the connection is given back.
+                connection.close()
+                raise
+            self._writer = connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -151,6 +165,10 @@ class Database:
 
     def close(self) -> None:
         """Give all connections back."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
         self.engine.dispose()
 
 

@@ -5,6 +5,7 @@ A `?` stands for a value; `in ?` takes a list of them.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -48,8 +49,8 @@ def rows(connection: Connection, sql: str, *values: Any) -> Any:
         for value in values:
             flat += value if isinstance(value, list) else (value,)
         text = _listed(sql, tuple(len(one) if isinstance(one, list) else None for one in values))
-        with _telling(text):
-            return Found(_bare(connection).execute(text, flat))
+        with telling_plainly(text):
+            return Found(bare(connection).execute(text, flat))
     text = _arrayed(sql, tuple(_kind(value) for value in values))
     given = tuple(value for value in values if value != [])
     return connection.exec_driver_sql(text, (given[-1], *given[:-1]) if "wanted(one)" in text else given)
@@ -60,17 +61,29 @@ def each(connection: Connection, sql: str, lines: Sequence[tuple[Any, ...]]) -> 
     if not lines:
         return
     if connection.dialect.name == "sqlite":
-        with _telling(sql):
-            _bare(connection).executemany(sql, lines)
+        with telling_plainly(sql):
+            _each(bare(connection), sql, lines)
     else:
         connection.exec_driver_sql(sql.replace("?", "%s"), list(lines))
 
 
-def _bare(connection: Connection) -> sqlite3.Connection:
+def _each(connection: sqlite3.Connection, sql: str, lines: Sequence[tuple[Any, ...]]) -> None:
+    """Several lines in one statement where they are inserted: the interpreter's lock is let go, and asked for again, once for them all."""
+    for at in range(0, len(lines), _TOGETHER):
+        some = lines[at : at + _TOGETHER]
+        text = _many(sql, len(some))
+        if text is None:
+            connection.executemany(sql, lines)
+            return
+        connection.execute(text, [value for line in some for value in line])
+
+
+def bare(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection below."""
     return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
-class _telling:  # noqa: N801 - used like a function, and quicker than a generator
+class telling_plainly:  # noqa: N801 - used like a function, and quicker than a generator
     """SQLite's errors are told as SQLAlchemy tells them."""
 
     __slots__ = ("_sql",)
@@ -93,6 +106,17 @@ def _kind(value: Any) -> str | None:
 
 
 _KINDS = {bytes: "bytea", str: "text", int: "bigint"}
+
+
+_TOGETHER = 16
+_INSERT = re.compile(r"(insert into .* values )(\([?, ]+\))(.*)")
+
+
+@lru_cache(256)
+def _many(sql: str, count: int) -> str | None:
+    """The statement for so many lines at once, if it inserts them."""
+    found = _INSERT.fullmatch(sql)
+    return found and found[1] + ", ".join([found[2]] * count) + found[3]
 
 
 @lru_cache(256)

@@ -73,6 +73,15 @@ def test_a_worker_never_outlives_its_servers(place):
     assert 0 == place.give("run").code
 
 
+def test_whoever_waits_for_a_yes_comes_before_the_worker_where_processors_are_scarce(place):
+    up = place.begin("up")
+    up.until("transload.worker: up")
+    worker = worker_of(up)
+    below = os.getpriority(os.PRIO_PROCESS, worker) - os.getpriority(os.PRIO_PROCESS, up.process.pid)
+    up.stop(signal.SIGTERM)
+    assert below == min(5, 19 - os.getpriority(os.PRIO_PROCESS, 0))
+
+
 def test_without_servers_there_is_one_process(place):
     place.config(
         (place.folder / "transload.toml")

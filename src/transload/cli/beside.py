@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ WAKE, RELOAD, STOP = b"w", b"r", b"s"
 _GRACE = 45.0
 """Seconds; longer than a worker takes to put back what is in hand."""
 _LONGEST = 30.0
+_PAUSE = 0.02
+_BEHIND = 5
 
 
 class Beside:
@@ -47,9 +50,13 @@ class Beside:
         self._keeper.start()
 
     def _begun(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True, bufsize=0)
+        # A group of its own, so that Ctrl-C is for us alone; the same session, to which Linux may give its processors as one.
+        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0, bufsize=0)
         assert process.stdin is not None  # noqa: S101
         os.set_blocking(process.stdin.fileno(), False)
+        with suppress(OSError):
+            # Where processors are scarce, whoever waits for our "yes" comes before what was received already.
+            os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND)
         return process
 
     def wake(self) -> None:
@@ -104,6 +111,8 @@ def follow(wake: Callable[[], None], signals: SimpleQueue[int]) -> None:
     while word := os.read(0, 4096):
         if WAKE in word:
             wake()
+            # Files come by the hundred a second: what is said meanwhile is one word.
+            time.sleep(_PAUSE)
         if RELOAD in word:
             signals.put(signal.SIGHUP)
         if STOP in word:

@@ -23,7 +23,6 @@ def copy(source: int, target: int, size: int) -> int:
             except OSError as error:
                 if error.errno not in _CANNOT:
                     raise
-                os.lseek(source, 0, os.SEEK_SET)
                 os.lseek(target, 0, os.SEEK_SET)
     return _copy_blocks(source, target, size)
 
@@ -73,14 +72,14 @@ def append(descriptor: int, data: bytes | bytearray | memoryview, size: int) -> 
 
 def _send(source: int, target: int, size: int) -> int:
     done = 0
-    while done < size and (count := os.sendfile(target, source, None, min(size - done, 1 << 30))):
+    while done < size and (count := os.sendfile(target, source, done, min(size - done, 1 << 30))):
         done += count
     return done
 
 
 def _copy_blocks(source: int, target: int, size: int) -> int:
     done = 0
-    while done < size and (block := os.read(source, min(size - done, BLOCK))):
+    while done < size and (block := os.pread(source, min(size - done, BLOCK), done)):
         write_all(target, block)
         done += len(block)
     return done

@@ -223,7 +223,7 @@ class Home(Protocol):
     def changed(self, count: int, files: int) -> None:
         """The landing has added so many bytes and files to the home, or taken them away (below 0); kept parts among them."""
 
-    def changing(self) -> AbstractContextManager[None]:
+    def changing(self) -> AbstractContextManager[object]:
         """Held around a change on disk and the `changed` or `settle` that tells of it: nobody counts the home meanwhile. Re-entrant."""
 
 

@@ -47,7 +47,7 @@ class Home:
         """Let go of the folder; it is done by itself when nobody has the home any more."""
         self._close()
 
-    def changing(self) -> AbstractContextManager[None]:
+    def changing(self) -> AbstractContextManager[object]:
         """Held around a change on disk and the word of it to `changed`. Re-entrant."""
         return self.stock.changing()
 

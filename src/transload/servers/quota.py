@@ -7,8 +7,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from transload import disk
 from transload.accounts import Limits
@@ -35,11 +34,9 @@ class Stock:
         self._held_bytes = self._held_files = 0
         self._counted, self._took = -1.0, 0.0
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
+    def changing(self) -> AbstractContextManager[object]:
         """Held around a change on disk and the word of it here. Re-entrant."""
-        with self._changes:
-            yield
+        return self._changes
 
     def look(self, *, again: bool = False) -> None:
         """Count, if that was never done, or `again` (then only if it was not done just now)."""

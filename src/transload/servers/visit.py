@@ -19,6 +19,8 @@ from transload.servers.quota import Hold
 from transload.servers.telling import missing
 
 _numbers = itertools.count()
+_NO_LONGER = 100
+"""Bytes that a name may have on any disk."""
 
 
 class Stay:
@@ -114,7 +116,8 @@ class Stay:
         self._check_name(name)
         if append or offset:
             self._landing.check_read(self.home, name)
-        self.home.check_new(name.raw)
+        if len(name.base) > _NO_LONGER:
+            self.home.check_new(name.raw)  # all else that it looks at the landing looks at too
         hold = Hold(self.home.stock, self._limits, file=_has_quota(self._limits) and self.home.kept(name.raw) is None)
         try:
             if size is not None:

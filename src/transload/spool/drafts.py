@@ -17,17 +17,16 @@ class Draft:
 
     __slots__ = ("_check_room", "_descriptor", "_digest", "_open", "_scattered", "noted", "path", "size")
 
-    def __init__(self, descriptor: int, path: str, check_room: Callable[[int], None], *, noted: bool = False) -> None:
-        """The open file `descriptor` at `path`, with what is in it already; `check_room` is asked before it grows by so much."""
+    def __init__(self, descriptor: int, path: str, check_room: Callable[[int], None], size: int = 0, *, noted: bool = False) -> None:
+        """The open file `descriptor` at `path` with `size` bytes in it already; `check_room` is asked before it grows by so much."""
         self._descriptor, self.path, self._check_room = descriptor, path, check_room
         self._open, self._scattered = True, False
         self.noted = noted
         """Whether a note says what it is for, so that it outlives this process."""
         self._digest = Digest(descriptor)
-        with telling():
-            self.size = os.fstat(descriptor).st_size
-        if self.size:
-            self._digest.grew(self.size)
+        self.size = size
+        if size:
+            self._digest.grew(size)
 
     @property
     def at_hand(self) -> bool:
@@ -101,13 +100,22 @@ class Draft:
 
     def done(self) -> Spooled:
         """All bytes are there: close, and give size and hash."""
+        spooled = self.whole()
+        with telling():
+            self.close()
+        return spooled
+
+    def whole(self) -> Spooled:
+        """The same, but it stays open for `copy_to`."""
         with telling():
             if self._scattered:
                 self._digest = Digest(self._descriptor)
                 self._digest.grew(self.size)
-            sha256 = self._digest.result()
-            self.close()
-        return Spooled(self.path, self.size, sha256)
+            return Spooled(self.path, self.size, self._digest.result())
+
+    def copy_to(self, target: int) -> None:
+        """Copy what is there into the empty open file `target`; OSError as it comes."""
+        disk.copy(self._descriptor, target, self.size)
 
     def close(self) -> None:
         """Close, and leave the file where it is; harmless when closed."""

@@ -54,7 +54,7 @@ class Corner:
         try:
             left.take(path)
             os.truncate(path, left.size)
-            return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, check_room, noted=True)
+            return Draft(os.open(path, os.O_RDWR | os.O_NOFOLLOW), path, check_room, left.size, noted=True)
         except BaseException:
             notes.remove(path)
             raise

@@ -33,23 +33,18 @@ def round_trip(line: socket.socket) -> float:
     return min(smooth, 4 * least or smooth) / 1e6
 
 
-def grace(line: socket.socket) -> float:
-    """For how long to look for a client that died: a few round trips, and on a long way one repetition."""
+def grace(line: socket.socket, *, here: bool) -> float:
+    """For how long to look for a client that died: a few round trips, and on a long way one repetition.
+
+    `here` says that the client is on this machine.
+    """
     try:
         trip = round_trip(line)
     except OSError:
         return _LEAST
     if trip <= _NEAR:
-        return max(_LEAST, 3 * trip) + (crowded() if _is_here(line) else 0.0)
+        return max(_LEAST, 3 * trip) + (crowded() if here else 0.0)
     return min(_MOST, 4 * trip + _REPEATED)
-
-
-def _is_here(line: socket.socket) -> bool:
-    """Whether the client is on this machine."""
-    try:
-        return bool(line.getpeername()[0] == line.getsockname()[0])
-    except OSError:
-        return False
 
 
 def crowded() -> float:

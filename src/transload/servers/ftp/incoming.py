@@ -88,16 +88,20 @@ class Incoming(Transfer):
         self.data.close()
         session = self.session
         session.hall.orphans.discard(self)
-        self._upload.finish(self._then, self._sure)
+        # What ends in one turn of the loop is handed over at its end, and what is sure in one too: so it lands together.
+        session.loop.last(self._upload.finish, self._then, self._sure)
         if whole and not self._orphaned:
             seconds = self._upload.grace
-            session.loop.later(evidence.grace(session.wire.socket) if seconds is None else seconds, self._look)
+            session.loop.later(evidence.grace(session.wire.socket, here=session.here) if seconds is None else seconds, self._look)
         else:
-            self._sure.set_result(False)
+            session.loop.last(self._known, False)
 
     def _look(self) -> None:
+        self.session.loop.last(self._known, self.session.there)
+
+    def _known(self, there: bool) -> None:  # noqa: FBT001 - it is called by the loop
         if not self._sure.done():
-            self._sure.set_result(self.session.there)
+            self._sure.set_result(there)
 
     def _then(self, error: TransloadError | None) -> None:
         """In any thread."""

@@ -27,6 +27,7 @@ class Loop:
         self.block = memoryview(bytearray(BLOCK))
         """Where whoever reads may read into, until it returns to the loop."""
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._last: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waker = _Waker(self, self._called)
         self._over = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -48,6 +49,10 @@ class Loop:
         self._calls.append((do, about))
         self._waker.wake()
 
+    def last(self, do: Callable[..., object], *about: Any) -> None:
+        """Call `do` once all else that is ready now has been done, with what else is to be called then; from within the loop."""
+        self._last.append((do, about))
+
     def later(self, seconds: float, do: Callable[..., object], *about: Any) -> Any:
         """Call `do` after so many seconds, unless what this gives is cancelled (`cancel()`); from within the loop."""
         return self.poller.call_later(seconds, do, *about, _errback=_failed)
@@ -61,15 +66,12 @@ class Loop:
         while not self._over:
             poll(wait)
             wait = due()
+            if self._last:
+                _call(self._last)
+                wait = due()
 
     def _called(self) -> None:
-        calls = self._calls
-        for _ in range(len(calls)):
-            do, about = calls.popleft()
-            try:
-                do(*about)
-            except Exception:  # noqa: BLE001 - one session's fault is not the others'
-                _failed()
+        _call(self._calls)
 
 
 class Channel:
@@ -204,6 +206,15 @@ class Entrance(Channel):
         """Accept no more."""
         super().close()
         self._door.close()
+
+
+def _call(calls: deque[tuple[Callable[..., object], tuple[Any, ...]]]) -> None:
+    for _ in range(len(calls)):
+        do, about = calls.popleft()
+        try:
+            do(*about)
+        except Exception:  # noqa: BLE001 - one session's fault is not the others'
+            _failed()
 
 
 def _failed() -> None:

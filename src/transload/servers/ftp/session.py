@@ -56,6 +56,8 @@ class Session(Line):
         self._said, self._lines = bytearray(), deque[bytes]()
         self._strange = 0
         self.local = plain(str(line.getsockname()[0]))
+        self.here = self.local == address
+        """Whether the client is on this machine."""
         self._greeted = False
         hall.sessions.add(self)
         self.watch(line.fileno(), READ)

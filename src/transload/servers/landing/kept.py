@@ -7,7 +7,8 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from transload import disk
@@ -17,6 +18,7 @@ from transload.servers.base import KEPT, RESERVED
 
 if TYPE_CHECKING:
     from transload.servers.base import Home
+    from transload.spool.drafts import Draft
     from transload.spool.notes import Orphan
 
 LONGEST = 255
@@ -43,28 +45,30 @@ def keeping_open() -> Iterator[None]:
             _opened.folders = None
 
 
-@contextmanager
-def beside(home: Home, path: Name) -> Iterator[int]:
+class beside:  # noqa: N801 - used like a function, and several times for each file: quicker than a generator
     """The folder of the home in which `path` lies, open; what the disk says of it is an error of ours."""
-    where = path.folder
-    folders = _opened.folders
-    if folders is None:
-        with home.folder(where) as folder, _telling(path):
-            yield folder
-        return
-    kept = folders.get((home, where))
-    if kept is None:
-        kept = folders[home, where] = _opened.stack.enter_context(home.folder(where))
-    with _telling(path):
-        yield kept
 
+    __slots__ = ("_alone", "_home", "_path")
 
-@contextmanager
-def _telling(path: Name) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk.told(error, path.raw) from error
+    def __init__(self, home: Home, path: Name) -> None:
+        self._home, self._path = home, path
+        self._alone: AbstractContextManager[int] | None = None
+
+    def __enter__(self) -> int:
+        home, where, folders = self._home, self._path.folder, _opened.folders
+        if folders is None:
+            self._alone = home.folder(where)
+            return self._alone.__enter__()
+        kept = folders.get((home, where))
+        if kept is None:
+            kept = folders[home, where] = _opened.stack.enter_context(home.folder(where))
+        return kept
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._alone is not None:
+            self._alone.__exit__(None, None, None)
+        if isinstance(error, OSError):
+            raise disk.told(error, self._path.raw) from error
 
 
 def size_of(folder: int, name: bytes) -> int | None:
@@ -150,20 +154,20 @@ def _copied_in(source: str, folder: int) -> bytes:
     return copied
 
 
-def copy_in(source: str, name: bytes, folder: int) -> None:
+def copy_in(source: str | Draft, name: bytes, folder: int) -> None:
     """Copy the file `source` into the open folder as the new file `name`, as cheaply as the disk can; nothing is left when that fails."""
-    read = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    written = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
     try:
-        written = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-        try:
-            disk.copy(read, written, os.fstat(read).st_size)
-        except OSError:
-            os.unlink(name, dir_fd=folder)
-            raise
-        finally:
-            os.close(written)
+        if isinstance(source, str):
+            for read in disk.opened([source]):
+                disk.copy(read, written, os.fstat(read).st_size)
+        else:
+            source.copy_to(written)
+    except OSError:
+        os.unlink(name, dir_fd=folder)
+        raise
     finally:
-        os.close(read)
+        os.close(written)
 
 
 def forget(home: Home, path: Name) -> None:

@@ -166,7 +166,7 @@ class LedgerLanding:
         member = Whole(inflow, then, sure, self._judge(CLOSED, inflow.sending.account.arrival), self._spool.token)
         if inflow.draft.at_hand and inflow.size <= _SMALL:
             try:
-                member.spooled = inflow.draft.done()
+                member.spooled = inflow.draft.whole()
             except TransloadError as error:
                 member.failed(error)
                 return
@@ -182,9 +182,10 @@ class LedgerLanding:
 
     def _prepare(self, member: Whole) -> None:
         try:
-            member.spooled = member.inflow.draft.done()
+            member.spooled = member.inflow.draft.whole()
             self._spool.sync([member.spooled])
-            member.placing.prepare(member.spooled.part, member.inflow.modified)
+            member.placing.prepare(member.inflow.draft, member.inflow.modified)
+            member.inflow.draft.close()
         except TransloadError as error:
             member.failed(error)
             return

@@ -102,6 +102,7 @@ class Whole(Waiting):
     def failed(self, error: TransloadError) -> None:
         """It has not landed, and nothing of it is left."""
         self.placing.drop()
+        self.inflow.draft.close()
         with suppress(FileNotFoundError):
             os.unlink(self.inflow.draft.path)
         self.inflow.draft.forget_note()

@@ -16,6 +16,7 @@ from transload.servers.landing.kept import beside, copy_in, move_in, size_of
 
 if TYPE_CHECKING:
     from transload.servers.base import Home
+    from transload.spool.drafts import Draft
 
 NEW = RESERVED + b"new."
 """Before the name of a file that is about to get its name; of no use once its process is gone."""
@@ -38,16 +39,22 @@ class Placing:
         self.whole: int | None = None
         """The size of the older file of that name, if there is one."""
 
-    def prepare(self, source: str, modified: int | None, *, move: bool = False) -> None:
-        """Have a copy of `source` (or the file itself, to `move`) beside the name; raises what the disk does, and Missing."""
+    def prepare(self, source: str | Draft, modified: int | None) -> None:
+        """Have a copy of `source` beside the name; raises what the disk does, and Missing."""
         with beside(self._home, self._path) as folder:
-            if move:
-                move_in(source, self.there, folder)
-                os.chmod(self.there, 0o666 & ~_umask(), dir_fd=folder)
-            else:
-                copy_in(source, self.there, folder)
-            if modified is not None:
-                os.utime(self.there, ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
+            copy_in(source, self.there, folder)
+            self._date(folder, modified)
+
+    def take(self, source: str, modified: int | None) -> None:
+        """The same with the file itself, which is moved."""
+        with beside(self._home, self._path) as folder:
+            move_in(source, self.there, folder)
+            os.chmod(self.there, 0o666 & ~_umask(), dir_fd=folder)
+            self._date(folder, modified)
+
+    def _date(self, folder: int, modified: int | None) -> None:
+        if modified is not None:
+            os.utime(self.there, ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
 
     def decide(self, exists: str, *, extends: bool) -> None:
         """Look at what has the name now, and choose what becomes of it; raises Conflict, and Missing when the folder is gone."""

@@ -213,7 +213,7 @@ class FolderLanding:
 
     def _begin(self, member: Waiting) -> None:
         if isinstance(member, Whole):
-            member.placing.prepare(member.inflow.draft.path, member.inflow.modified, move=True)
+            member.placing.take(member.inflow.draft.path, member.inflow.modified)
             member.decide()
         member.begin()
 

@@ -50,8 +50,8 @@ class Recording:
 
     def _beside(self, member: Whole) -> bool:
         try:
-            assert member.spooled is not None  # noqa: S101
-            member.placing.prepare(member.spooled.part, member.inflow.modified)
+            member.placing.prepare(member.inflow.draft, member.inflow.modified)
+            member.inflow.draft.close()
         except TransloadError as error:
             member.failed(error)
             return False

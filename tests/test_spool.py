@@ -560,3 +560,18 @@ def _faulty_round(child: subprocess.Popen[str], call: str, error: str, number: i
         answer = _round(child, number)
         strace.send_signal(signal.SIGINT)
     return answer
+
+
+@pytest.mark.parametrize("size", [0, 4096, BIG, 5_000_000])
+def test_a_draft_is_copied_whole_while_it_is_open_and_once_it_is_closed(spool, tmp_path, size):
+    data = os.urandom(size)
+    draft = spool.draft()
+    draft.write_at(0, data)
+    draft.cut_to(size + 1)
+    draft.cut_to(size)
+    for number, end in enumerate((draft.whole, draft.done)):
+        spooled = end()
+        with (tmp_path / f"{number}").open("wb") as copy:
+            draft.copy_to(copy.fileno())
+        assert (size, sha(data), data) == (spooled.size, spooled.sha256, (tmp_path / f"{number}").read_bytes())
+    draft.close()

@@ -56,6 +56,19 @@ def test_hundreds_at_once_all_arrive_once(wharf):
     assert sorted(wanted) == sorted(wharf.names())
 
 
+def test_those_that_wait_for_a_slow_ledger_keep_no_more_files_open_than_two_groups_have(wharf):
+    answers, many = [], 1000
+    before = len(os.listdir("/proc/self/fd"))
+    with wharf.ledger.database.write():
+        for number in range(many):
+            upload = wharf.begin(f"{number}.csv")
+            upload.write(b"%d" % number)
+            upload.finish(answers.append)
+        assert len(os.listdir("/proc/self/fd")) - before < 600
+    wharf.landing.close()
+    assert [None] * many == answers
+
+
 def test_a_large_file_is_hashed_beside_and_arrives_whole(wharf):
     data = os.urandom(9 << 20)
     upload = wharf.begin("large.bin")

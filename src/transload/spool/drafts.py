@@ -101,12 +101,11 @@ class Draft:
     def done(self) -> Spooled:
         """All bytes are there: close, and give size and hash."""
         spooled = self.whole()
-        with telling():
-            self.close()
+        self.close()
         return spooled
 
     def whole(self) -> Spooled:
-        """The same, but it stays open for `copy_to`."""
+        """The same, but it stays open, which makes `copy_to` cheaper."""
         with telling():
             if self._scattered:
                 self._digest = Digest(self._descriptor)
@@ -114,15 +113,17 @@ class Draft:
             return Spooled(self.path, self.size, self._digest.result())
 
     def copy_to(self, target: int) -> None:
-        """Copy what is there into the empty open file `target`; OSError as it comes."""
-        disk.copy(self._descriptor, target, self.size)
+        """Copy what is there into the empty open file `target`, also after `done`; OSError as it comes."""
+        for descriptor in [self._descriptor] if self._open else disk.opened([self.path]):
+            disk.copy(descriptor, target, self.size)
 
     def close(self) -> None:
         """Close, and leave the file where it is; harmless when closed."""
         if self._open:
             self._open = False
             self._digest.stop()
-            os.close(self._descriptor)
+            with telling():
+                os.close(self._descriptor)
 
     def drop(self) -> None:
         """Close and forget; harmless after `close`."""

@@ -49,6 +49,11 @@ class Groups:
         self._thread = threading.Thread(target=self._run, name="transload-landing", daemon=True)
         self._thread.start()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more wait than one group has."""
+        return self._queue.qsize() > _MOST
+
     def put(self, member: Member) -> None:
         """Let it be in one of the next groups."""
         if self._closed:

@@ -166,7 +166,8 @@ class LedgerLanding:
         member = Whole(inflow, then, sure, self._judge(CLOSED, inflow.sending.account.arrival), self._spool.token)
         if inflow.draft.at_hand and inflow.size <= _SMALL:
             try:
-                member.spooled = inflow.draft.whole()
+                # While few wait, descriptors are left for them to stay open.
+                member.spooled = inflow.draft.done() if self._groups.crowded else inflow.draft.whole()
             except TransloadError as error:
                 member.failed(error)
                 return

@@ -46,6 +46,8 @@ def upgrade(url: str, *, scripts: Path = MIGRATIONS) -> tuple[str | None, str]:
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         with database.write() as connection:
             database.alone(connection, "schema")
+            if not connection.in_transaction():
+                connection.begin()  # else Alembic would take the transaction for its own, and commit each migration
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return before, head

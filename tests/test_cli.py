@@ -273,7 +273,7 @@ to = [{ remote = "carrier", name = "in/{name}" }]
 def test_schema_is_one_that_the_example_keeps(place):
     told = place.give("schema")
     assert 0 == told.code
-    assert {"transload", "remotes", "servers", "users", "notify", "routes"} == told.document["properties"].keys()
+    assert {"transload", "quarantine", "remotes", "servers", "users", "notify", "routes"} == told.document["properties"].keys()
 
 
 def test_ls_filters(place):

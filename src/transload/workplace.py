@@ -20,6 +20,8 @@ from transload.quarantine import Keys, Vault
 from transload.remotes.base import RemoteSettings, SessionBase
 from transload.remotes.hook import HookRemote
 
+_GIVEN_UP = 60.0
+"""How long (seconds) a run leaves what it has given up alone at least: a short back-off would keep it going for ever."""
 _AT_ONCE = 4
 """How many calls of one hook go on at once."""
 
@@ -168,7 +170,7 @@ class Workplace:
         What a run has given up is not due again while other files keep it going: the next run begins anew.
         """
         given_up = self.once and attempts + 1 >= route.attempts
-        return now() + round((route.backoff.cap if given_up else pause(route.backoff, attempts)) * 1e6)
+        return now() + round((max(route.backoff.cap, _GIVEN_UP) if given_up else pause(route.backoff, attempts)) * 1e6)
 
 
 def pause(backoff: Backoff, attempts: int) -> float:

@@ -98,8 +98,9 @@ def test_a_scanner_that_is_away_for_a_while_lets_nothing_through_and_loses_nothi
     assert {b"%d.csv" % number: b"%d\n" % number for number in range(FILES)} == there.files()
     up.process.terminate()
     assert 0 == up.process.wait(40)
-    for one in heard:
+    for one, stream in zip(heard, (up.process.stdout, up.process.stderr), strict=True):
         one.join()
+        stream.close()
     assert {"delivered"} == {one["state"] for one in stage.ls("--limit", "2000")}
 
 

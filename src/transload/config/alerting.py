@@ -43,6 +43,11 @@ def check_targets(targets: Mapping[str, Target], faults: Faults) -> None:
     for name, target in targets.items():
         if target.command is not None and shutil.which(target.command[0]) is None:
             faults.add(("notify", name, "command"), f'there is no program "{target.command[0]}"', "give its whole path")
+
+
+def check_urls(targets: Mapping[str, Target], faults: Faults) -> None:
+    """Note every URL that Apprise cannot use: for who asks for a check, as Apprise takes its time to begin."""
+    for name, target in targets.items():
         if target.url is not None and not target.url.fault():
             try:
                 target.try_url()

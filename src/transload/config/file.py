@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from transload.config.alerting import check_alerts, check_targets
+from transload.config.alerting import check_alerts, check_targets, check_urls
 from transload.config.check import check_files, check_quarantine, check_routes, check_secrets_of
 from transload.config.kinds import REMOTES, STEPS, Kinds
 from transload.config.lines import lines
@@ -49,10 +49,7 @@ class Config(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, secrets: bool = True) -> Config:
-        """The config in `path`, else in TRANSLOAD_CONFIG, else in transload.toml; raises ConfigFaults with every fault at once.
-
-        `secrets=False` is for commands that connect to nothing: they work where the secrets are not at hand.
-        """
+        """The config in `path`, else in TRANSLOAD_CONFIG, else in transload.toml; raises ConfigFaults. `secrets=False`: without any secret."""
         found, faults = _read(Path(path or default_path()).absolute(), secrets=secrets)
         if found is None:
             raise ConfigFaults(faults)
@@ -138,6 +135,7 @@ def _read(path: Path, *, secrets: bool, owing: bool = False) -> tuple[Config | N
     found = _checked(raw, path, faults, secrets=secrets)
     if found is not None and owing:
         check_owing(dict(enumerate(found.routes)), faults)
+        check_urls(found.notify, faults)
     return found, list(faults)
 
 

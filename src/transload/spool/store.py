@@ -17,6 +17,7 @@ from transload.errors import Changed, Full, Missing
 from transload.model import Entry, Spooled
 from transload.spool import collector
 from transload.spool.drafts import Draft
+from transload.spool.layout import lay_out
 from transload.spool.locks import Turnstile
 from transload.spool.notes import Orphan
 from transload.spool.parts import Corner, Left, StreamPart, is_abandoned, resumable_part, resume_name
@@ -38,7 +39,7 @@ class Spool:
         self._free, self._looked = 0, -1.0
         with telling():
             if not self._parts.is_dir():
-                _lay_out(folder)
+                lay_out(folder)
             self._volume = disk.Volume(self._base)
         self._turnstile = Turnstile(folder)
 
@@ -294,17 +295,3 @@ class Feed:
     def part(self, entry: Entry) -> StreamPart:
         """A part for `entry`, with what a cut fetch of the same version left; raises Full."""
         return self._spool.part(entry, self._feed)
-
-
-def _lay_out(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    Turnstile(folder).make()
-    for number in range(256):
-        (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-    disk_of = disk.Volume(str(folder))
-    try:
-        disk_of.sync(2, disk.opened([str(folder), str(folder.parent)]))
-    finally:
-        disk_of.close()
-    # Last, so that what begins with it is whole.
-    (folder / "parts").mkdir(mode=0o700, exist_ok=True)

@@ -243,3 +243,13 @@ def ended(members: Sequence[Waiting]) -> None:
 
 
 __all__ = ["Removal", "Rename", "Waiting", "Whole", "ended", "forget", "rename_kept", "what_is"]
+
+
+def did(member: Waiting, act: Callable[[], object]) -> bool:
+    """Whether that could be done; if not, whoever waits for it knows why."""
+    try:
+        act()
+    except TransloadError as error:
+        (member.failed if isinstance(member, Whole) else member.told)(error)
+        return False
+    return True

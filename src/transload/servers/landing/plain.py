@@ -27,7 +27,7 @@ from transload.servers.landing.groups import Groups
 from transload.servers.landing.hashes import Hashes
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.kept import beside, forget, rescue
-from transload.servers.landing.members import Removal, Rename, Waiting, Whole, rename_kept, what_is
+from transload.servers.landing.members import Removal, Rename, Waiting, Whole, did, rename_kept, what_is
 from transload.servers.landing.sweeping import sweep
 from transload.spool.collector import claim, collect_parts
 from transload.spool.drafts import Draft
@@ -190,18 +190,18 @@ class FolderLanding:
                 alone.append(one)
             elif names & one.keys:
                 later.append(one)
-            elif _did(one, partial(self._begin, one)):
+            elif did(one, partial(self._begin, one)):
                 names |= one.keys
                 ready.append(one)
         self._named(ready)
         for one in alone:  # no file is on its way to its name while a folder gets another one
-            self._named([one] if _did(one, partial(self._begin, one)) else [])
+            self._named([one] if did(one, partial(self._begin, one)) else [])
         return later
 
     def _named(self, members: Sequence[Waiting]) -> None:
         """What was begun is ended and made durable; then all hear how that went."""
         crash.point("recv-placed")
-        ready = [one for one in members if _did(one, one.end)]
+        ready = [one for one in members if did(one, one.end)]
         crash.point("recv-visible")
         error = self._settled(ready)
         for one in ready:
@@ -273,16 +273,6 @@ class _Rename(Rename):
         with self.home.changing(), beside(self.home, self.old) as source, beside(self.home, self.new) as target:
             disk.rename_new(self.old.base, self.new.base, source, target)
         return None
-
-
-def _did(member: Waiting, act: Callable[[], object]) -> bool:
-    """Whether that could be done; if not, whoever waits for it knows why."""
-    try:
-        act()
-    except TransloadError as error:
-        (member.failed if isinstance(member, Whole) else member.told)(error)
-        return False
-    return True
 
 
 def _contract(own: str | None) -> Arriving:

@@ -28,6 +28,8 @@ AT_START = ("PYTHON", "LC_", "LANG")
 """What Python itself reads at its start: where that differs from ours, it is started."""
 FREE = {"PYTHONFAULTHANDLER", "PYTHONDONTWRITEBYTECODE"}
 _LIMIT = 1 << 20
+_ALL = ("app", "cli", "engine.engine", "notify.webhook", "remotes.ftp", "remotes.http", "remotes.objects", "remotes.sftp", "rescan")
+_ALL += ("servers.library", "steps.format", "steps.scan", "steps.unpack")
 _forges: dict[int, tuple[socket.socket, subprocess.Popen[bytes]]] = {}
 
 
@@ -111,7 +113,7 @@ def close() -> None:
 
 def _asked_for(line: socket.socket) -> dict[str, Any] | None:
     """In the forge: None, when nobody will ask any more. In each process that it begins: what it is to do, its streams in place."""
-    for name in ("app", "cli.base", "engine.engine", "remotes.sftp", "servers.library"):
+    for name in _ALL:
         importlib.import_module(f"transload.{name}")
     while True:
         told, streams, _, _ = socket.recv_fds(line, _LIMIT, 3)

@@ -49,7 +49,7 @@ class Config(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, secrets: bool = True) -> Config:
-        """The config in `path`, else in TRANSLOAD_CONFIG, else in transload.toml; raises ConfigFaults. `secrets=False`: without any secret."""
+        """The config in `path`, else in TRANSLOAD_CONFIG, else in transload.toml; raises ConfigFaults. Or without any secret."""
         found, faults = _read(Path(path or default_path()).absolute(), secrets=secrets)
         if found is None:
             raise ConfigFaults(faults)

@@ -115,6 +115,7 @@ def _asked_for(line: socket.socket) -> dict[str, Any] | None:
     """In the forge: None, when nobody will ask any more. In each process that it begins: what it is to do, its streams in place."""
     for name in _ALL:
         importlib.import_module(f"transload.{name}")
+    importlib.import_module("structlog")
     while True:
         told, streams, _, _ = socket.recv_fds(line, _LIMIT, 3)
         if not told:

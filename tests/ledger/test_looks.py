@@ -127,6 +127,7 @@ def test_a_size_and_a_time_that_are_not_told_stay_unknown(ledger, acts):
     assert (None, None) == (wanted.entry.size, wanted.entry.modified)
 
 
+@pytest.mark.timeout(180)
 def test_a_hundred_thousand_names_are_looked_up_in_one_go(ledger, acts, capsys):
     entries = [entry(f"folder/{number:06}_orders.csv") for number in range(100_000)]
     ledger.looks.record(None, "orders", "carrier", [Found(one) for one in entries])

@@ -268,8 +268,7 @@ def test_a_server_that_is_told_to_stop_cuts_what_is_under_way_and_the_client_goe
         assert [] == up.asks("select path from uploads")
         up.start()
         CLIENTS["curl"](up, way, tmp_path).reput("a.bin", "a.bin")
-        until(up.delivered)
-        assert up.held() == up.delivered()
+        until(lambda: up.held() == up.delivered())
         assert [(b"a.bin", len(data))] == [(path, size) for path, size, *_ in up.arrivals()]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -116,6 +117,9 @@ def _asked_for(line: socket.socket) -> dict[str, Any] | None:
     for name in _ALL:
         importlib.import_module(f"transload.{name}")
     importlib.import_module("structlog")
+    # What is shared with the children stays shared: no collection writes to it.
+    gc.collect()
+    gc.freeze()
     while True:
         told, streams, _, _ = socket.recv_fds(line, _LIMIT, 3)
         if not told:

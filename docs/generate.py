@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from transload.cli.base import application
 from transload.config import schema
 
 HERE = Path(__file__).parent
@@ -151,9 +154,12 @@ def commands() -> str:
 
 
 def _help(*words: str) -> str:
-    env = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
-    done = subprocess.run([BIN / words[0], *words[1:], "--help"], check=True, capture_output=True, text=True, env=env)
-    return done.stdout.rstrip()
+    told = io.StringIO()
+    with mock.patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"), redirect_stdout(told):
+        code = application([*words[1:], "--help"])
+    if code:
+        raise SystemExit(code)
+    return told.getvalue().rstrip()
 
 
 def _listed(*words: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ other (its own number, environment, folder and streams; killed, waited for and c
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import faulthandler
 import gc
@@ -15,10 +16,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from transload import crash
 
@@ -160,9 +162,31 @@ def _become(argv: list[str], cwd: str, env: dict[str, str]) -> None:
     crash._left = int(count or 1)
 
 
+def _ends_with(main: Callable[[], None]) -> NoReturn:
+    """As a program does; but what it shares with the forge is not taken apart, as in the children of `multiprocessing`."""
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(end.code + "\n")
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.excepthook(*sys.exc_info())
+        code = 120
+    os._exit(code)
+
+
 if __name__ == "__main__":
     asked = _asked_for(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         module = asked.pop("module")
         _become(**asked)
-        importlib.import_module(module).main()
+        _ends_with(importlib.import_module(module).main)

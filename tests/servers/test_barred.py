@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.commanding import TRANSLOAD
+from tests import forge
 from tests.crash.until import until
 from tests.peers.base import PASSWORD
 from tests.servers.clients import CLIENTS, EXPLICIT, IMPLICIT, PLAIN, SFTP
@@ -164,8 +163,7 @@ def up():
 
 
 def decide(up: Up, *words: str) -> None:
-    told = [TRANSLOAD, "quarantine", *words, "-c", str(up.config)]
-    done = subprocess.run(told, env=os.environ | {SECRET: PASSWORD}, capture_output=True, text=True, check=False, timeout=40)
+    done = forge.run(["quarantine", *words, "-c", str(up.config)], env=os.environ | {SECRET: PASSWORD}, timeout=40)
     assert 0 == done.returncode, done.stderr
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ftplib
 import io
+import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.commanding import TRANSLOAD
+from tests import forge
 from tests.peers.base import PASSWORD, USER
 from tests.servers.running import SECRET, Up
 
@@ -31,15 +31,7 @@ def up(tmp_path_factory) -> Iterator[Up]:
 
 def give(up: Up, *words: str, said: str = "") -> str:
     """A command beside the running program."""
-    done = subprocess.run(
-        [TRANSLOAD, *words, "-c", str(up.config)],
-        input=said,
-        env={SECRET: PASSWORD},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = forge.run([*words, "-c", str(up.config)], said=said, env=os.environ | {SECRET: PASSWORD}, timeout=50)
     assert 0 == done.returncode, done.stderr
     return done.stdout
 

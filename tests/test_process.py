@@ -180,6 +180,31 @@ def test_what_is_quarantined_has_a_copy_of_its_own_and_may_be_released(yard):
     assert {"a.csv": "delivered", "b.csv": "quarantined"} == it.hand.states()
 
 
+UNNAMED = {"source": 'remote = "src", match = "(?P<site>[^_]*)_.*"', "to": '{ remote = "dst", name = "{site}/{name}" }'}
+
+
+def test_what_no_template_can_name_is_kept_apart_though_its_route_has_no_steps(yard):
+    it = yard(**UNNAMED)
+    it.put("kiel_a.csv", b"good")
+    it.put("_a.csv", b"unnamed")
+    it.hand.go()
+    assert ({"kiel/kiel_a.csv": b"good"}, "quarantined") == (it.delivered, _row(it, "_a.csv").state)
+    [one] = it.hand.ledger.quarantine.list()
+    assert ("_a.csv", 7, "here") == (one.text, one.size, one.node)
+    assert (it.folder / "data" / "quarantine" / one.sha256[:2] / one.sha256).read_bytes() == b"unnamed"
+    parts = it.folder / "data" / "spool" / "parts"
+    assert [] == [path for path in parts.rglob("*") if path.is_file() and not path.name.endswith(".alive")]
+    # Somebody's word gives it no name; another template does.
+    it.hand.ledger.quarantine.release(one.arrival, "me", "let it go")
+    it.hand.work_off()
+    assert ("quarantined", 1) == (_row(it, "_a.csv").state, len(it.hand.ledger.quarantine.list()))
+    it.rewrite(**UNNAMED | {"to": '{ remote = "dst", name = "to/{name}" }'})
+    assert [one.arrival] == it.hand.ledger.hand.retry([one.arrival], "me")
+    it.hand.work_off()
+    assert {"kiel/kiel_a.csv": b"good", "to/_a.csv": b"unnamed"} == it.delivered
+    assert [] == it.hand.ledger.quarantine.list()
+
+
 def test_what_was_waited_for_and_never_came_is_kept_apart_like_all_that_is_bad(yard):
     it = yard('steps = [{ kind = "checksum", wait = "0s" }]')
     it.put("a.csv", b"alone")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -13,7 +16,12 @@ from tests.engine.byhand import Yard
 from tests.peers.fake_ftp import LISTING, Cut
 from tests.peers.relay import Relay
 from tests.remotes.places import PATIENCE, at_sshd
+from transload.config.kinds import REMOTES
+from transload.errors import Rejected
 from transload.ledger import Claim
+from transload.model import Entry, Fetched
+from transload.protocols import Spool
+from transload.remotes.folder import FolderRemote, FolderSession
 
 
 def _held(yard: Yard, path: str) -> str:
@@ -34,6 +42,43 @@ def test_what_is_new_is_fetched_once(yard):
     it.hand.go()
     assert {"a.csv": b"1", "below/b.csv": b"2", "c.csv": b"3"} == it.delivered
     assert [1] == [files for what, files, _ in it.hand.told if what == "fetched"]
+
+
+class Odd(FolderSession):
+    """Says of what has "bad" in its name that it is bad, and gives none of it."""
+
+    def fetch(self, entries: Iterable[Entry], spool: Spool) -> Iterator[Fetched]:
+        fine = []
+        for entry in entries:
+            if b"bad" in entry.name.raw:
+                yield Fetched(entry, error=Rejected("its checksum is wrong"))
+            else:
+                fine.append(entry)
+        yield from super().fetch(fine, spool)
+
+
+class OddRemote(FolderRemote):
+    """A remote of another package."""
+
+    session: ClassVar[type] = Odd
+
+    kind: Literal["odd"] = "odd"  # type: ignore[assignment]
+
+    @contextmanager
+    def connect(self) -> Iterator[Odd]:
+        with closing(Odd(os.fsencode(self.path.absolute()))) as session:
+            yield session
+
+
+def test_what_a_remote_gives_no_byte_of_has_failed_and_is_not_said_to_be_kept_apart(yard, monkeypatch):
+    monkeypatch.setitem(REMOTES.ours, "odd", f"{__name__}:OddRemote")
+    it = yard(source='remote = "odd"', more='[remotes.odd]\nkind = "odd"\npath = "src"\n')
+    it.put("a.csv", b"good")
+    it.put("bad.csv", b"bad")
+    it.hand.go()
+    row = it.hand.row("bad.csv")
+    assert ("failed", "its checksum is wrong; it did not come, so nothing of it is kept") == (row.state, row.reason)
+    assert ({"a.csv": b"good"}, []) == (it.delivered, it.hand.ledger.quarantine.list(None))
 
 
 def test_changed_bytes_are_the_next_version_and_keep_the_first(yard):

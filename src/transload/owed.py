@@ -12,7 +12,7 @@ from transload.names import Facts, versioned
 if TYPE_CHECKING:
     from transload.config import From, Route, To
     from transload.ledger import Wanted
-    from transload.model import Fetched, Name
+    from transload.model import Entry, Fetched, Name
 
 
 class Owing:
@@ -24,12 +24,22 @@ class Owing:
 
     def of(self, wanted: Wanted, fetched: Fetched) -> list[Owed]:
         """The deliveries of one file; raises Rejected when a template makes no safe name of it."""
-        entry, spooled, route = fetched.entry, fetched.spooled, self._route
-        groups = groups_of(route.source, entry.name, entry.path)
-        sha256 = spooled.sha256 if spooled else ""
+        spooled, route = fetched.spooled, self._route
         # The hook is told of what arrives; the others are owed what comes out of the steps.
-        targets = route.destinations[len(route.to) :] if route.steps else route.destinations
-        return self._owed(targets, entry.name, entry.modified, sha256, wanted.version, groups)
+        targets = self._hook if route.steps else route.destinations
+        return self._arrived(targets, fetched.entry, spooled.sha256 if spooled else "", wanted.version)
+
+    def told(self, entry: Entry, sha256: str, version: int) -> list[Owed]:
+        """What one file owes to the hook alone, whatever the templates make of its name."""
+        return self._arrived(self._hook, entry, sha256, version)
+
+    @property
+    def _hook(self) -> Sequence[To]:
+        return self._route.destinations[len(self._route.to) :]
+
+    def _arrived(self, targets: Sequence[To], entry: Entry, sha256: str, version: int) -> list[Owed]:
+        groups = groups_of(self._route.source, entry.name, entry.path)
+        return self._owed(targets, entry.name, entry.modified, sha256, version, groups)
 
     def stepped(self, name: Name, modified: int | None, sha256: str, version: int, groups: Mapping[str, str]) -> list[Owed]:
         """The same of what has come out of the route's steps."""

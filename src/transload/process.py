@@ -13,10 +13,11 @@ from transload import crash
 from transload.config.kinds import STEPS
 from transload.desk import Desk, Piece, Shelf
 from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
-from transload.ledger import Lost, Trouble, now
+from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Made
 from transload.model import Entry, Name
 from transload.owed import Owing
+from transload.steps import Verdict
 
 if TYPE_CHECKING:
     from transload.ledger import Claim
@@ -78,6 +79,7 @@ class Processing:
         with Desk(work, self._claim, item, self._shelf) as desk:
             try:
                 self._have(item)
+                self._admit(desk, item)
                 self._add(self._through(desk, item), desk)
                 crash.point("processed")
             except Lost:
@@ -132,6 +134,18 @@ class Processing:
         except Rejected as error:
             # The copy is bad, which says nothing of the file.
             raise Missing(str(error)) from error
+
+    def _admit(self, desk: Desk, item: Item) -> None:
+        """What was refused when it came goes no further, unless somebody has answered for it; then its hook is told of it at last."""
+        if not item.refused:
+            return
+        if not item.released:
+            raise Rejected(item.refused)
+        desk.note(Verdict("released", "goes on", {"in spite of": item.refused}))
+        owed = self._owing.told(item.entry, item.sha256, item.version)
+        if owed:
+            got = Received(item.id, item.entry, desk.first.spooled, owed)
+            self._work.ledger.processing.told(self._claim.id, self._route.name, got)
 
     def _through(self, desk: Desk, item: Item) -> Done | None:
         """What comes out of the last step; None for nothing."""

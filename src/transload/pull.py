@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from transload import crash
 from transload.compare import compare
 from transload.errors import Changed, Missing, Rejected, Transient, TransloadError
-from transload.ledger import Found, Lost, Received, Trouble, now
+from transload.ledger import NO_STEPS, Found, Lost, Received, Trouble, now
 from transload.match import Selector, Take, Wait
 from transload.owed import Owing
 
@@ -162,25 +162,32 @@ class Fetching:
         if error is None and outcome.spooled is not None and wanted.sha256 is not None:
             self._again(wanted, outcome.spooled)
         elif error is None and outcome.spooled is not None:
-            try:
-                owed = self._owing.of(wanted, outcome)
-            except Rejected as rejected:
-                error = rejected
-            else:
-                self._add(Received(wanted.id, outcome.entry, outcome.spooled, owed))
-                return
+            self._came(wanted, outcome, outcome.spooled)
+            return
         if isinstance(error, Missing):
             self._work.ledger.arrivals.gone(self._claim.id, [wanted.id], "it was gone before it could be fetched")
         elif isinstance(error, Changed) and self._route.source.marker is not None:
             # Its marker was that of the file as it was: another look has to see one that is newer.
             self._work.ledger.arrivals.gone(self._claim.id, [wanted.id], f"{error}; it is new when its marker is newer than it")
         elif isinstance(error, Rejected):
-            self._work.ledger.arrivals.troubled(self._claim.id, [Trouble(wanted.id, str(error), state="quarantined")])
+            # Its remote says so, and gave no bytes that could be kept apart.
+            self._work.ledger.arrivals.troubled(self._claim.id, [Trouble(wanted.id, f"{error}; it did not come, so nothing of it is kept")])
         elif error is not None:
             if isinstance(error, Changed):
                 self._changed.append(wanted)
             self._work.ledger.arrivals.troubled(self._claim.id, [self._work.trouble(wanted.id, self._route, wanted.attempts, error)])
         self._done += 1
+
+    def _came(self, wanted: Wanted, outcome: Fetched, spooled: Spooled) -> None:
+        """It is here, to be recorded with the next group."""
+        try:
+            owed = self._owing.of(wanted, outcome)
+        except Rejected:
+            # Who takes it through its steps finds the same, and can keep its bytes apart.
+            told = self._owing.told(outcome.entry, spooled.sha256, wanted.version)
+            self._accept([Received(wanted.id, outcome.entry, spooled, told)], NO_STEPS)
+        else:
+            self._add(Received(wanted.id, outcome.entry, spooled, owed))
 
     def _look_again(self, session: Session) -> None:
         """Files that changed under our hands are remembered as they are now, and left alone until they have settled."""
@@ -221,6 +228,9 @@ class Fetching:
         if not self._group:
             return
         group, self._group, self._group_bytes = self._group, [], 0
+        self._accept(group, self._route.recipe)
+
+    def _accept(self, group: Sequence[Received], recipe: tuple[str, str] | None) -> None:
         route, work = self._route, self._work
         skip_same = route.source.duplicate == "skip"
         outcome = work.intake.accept(
@@ -231,7 +241,7 @@ class Fetching:
             skip_same=skip_same,
             worker=work.worker,
             deliver=self._spot,
-            recipe=route.recipe,
+            recipe=recipe,
         )
         self._done += len(group)
         work.told("fetched", len(outcome.taken), sum(one.spooled.size for one in group))

@@ -235,7 +235,7 @@ def test_a_try_that_is_not_to_count_does_not_count(ledger, acts):
     assert acts.fetch() is not None
 
 
-@pytest.mark.parametrize("state", ["failed", "quarantined"])
+@pytest.mark.parametrize("state", ["failed", "skipped"])
 def test_a_file_that_ended_badly_is_known_and_left_alone(ledger, acts, state):
     [number] = acts.see(entry())
     claim = acts.fetch()

@@ -9,16 +9,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from transload.accounts import Account, Login
 from transload.config import Config
 from transload.errors import TransloadError
+from transload.intake import Intake
 from transload.ledger import Ledger
 from transload.ledger.view import Query
 from transload.model import Name
+from transload.process import process
+from transload.protocols import STEPS
 from transload.servers.base import KEPT, RESERVED, Sending
 from transload.servers.home import Homes
 from transload.servers.landing import LedgerLanding
 from transload.spool import Spool
+from transload.workplace import Workplace
 
 USER = "observator"
 
@@ -84,6 +90,18 @@ class Wharf:
 
     def remove(self, name: str | bytes) -> None:
         answered(lambda then: self.landing.remove(self.home, Name(name), then))
+
+    def process(self, route: str = "all") -> None:
+        """What waits for its steps goes through them, as a worker at this node would have it done."""
+        claim = self.ledger.claims.process("w1", route, f"{STEPS}n1", node="n1", files=1000, size=1 << 40)
+        if claim is not None:
+            process(self.work, claim)
+            self.ledger.claims.done(claim.id)
+
+    @property
+    def work(self) -> Workplace:
+        intake = Intake(self.ledger, self.spool, "n1")
+        return Workplace(self.config, self.ledger, self.spool, intake, "w1", "n1", lambda name: pytest.fail(f"{name} was opened"))
 
     # What there is
 

@@ -140,6 +140,7 @@ def test_bytes_that_another_name_brought_are_skipped_where_the_route_says_so(wha
 def test_a_template_that_makes_no_safe_name_quarantines_with_the_reason(wharves):
     wharf = wharves({"from": {"match": "(?P<site>[^_]*)_.*"}, "to": [{"remote": "lake", "name": "{site}/{name}"}]})
     wharf.put("_a.csv", b"data")
+    wharf.process()
     [(path, _, state)] = wharf.arrivals()
     assert (f"{USER}/_a.csv", "quarantined") == (path, state)
 
@@ -207,6 +208,7 @@ def test_a_checksum_that_does_not_agree_quarantines_the_file(wharves, first):
     for name, body in files if first == "file" else reversed(files):
         wharf.put(name, body)
     wharf.becomes(["a.csv"])
+    wharf.process()
     row = wharf.ledger.view.arrival(1)
     assert "quarantined" == row.state
     assert "a.csv.SHA256 says" in row.reason
@@ -252,6 +254,7 @@ def test_two_checksums_of_one_file_in_one_sidecar_quarantine_it(wharves):
     wharf.put("a.csv", b"some data")
     wharf.put("a.csv.sha256", f"{DIGEST}  a.csv\n{'0' * 64}  a.csv\n".encode())
     wharf.becomes(["a.csv"])
+    wharf.process()
     row = wharf.ledger.view.arrival(1)
     assert ("quarantined", True) == (row.state, "more than one checksum" in row.reason)
 

@@ -7,7 +7,7 @@ from transload.ledger.bans import Bans
 from transload.ledger.claims import Claim, Claims, Lost
 from transload.ledger.database import Database, NoRoom, now
 from transload.ledger.deliveries import Deliveries, Due, Settling
-from transload.ledger.entries import Received, Trouble, Wanted
+from transload.ledger.entries import NO_STEPS, Received, Trouble, Wanted
 from transload.ledger.fleet import Fleet, Trip, Worker
 from transload.ledger.hand import Hand
 from transload.ledger.looks import Found, Known, Looks, PassRow
@@ -22,6 +22,7 @@ from transload.ledger.uploads import Uploads
 from transload.ledger.view import Row, View
 
 __all__ = [
+    "NO_STEPS",
     "Arrivals",
     "Bans",
     "Claim",

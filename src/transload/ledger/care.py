@@ -232,6 +232,10 @@ _FAULTS = {
         "(select 1 from deliveries d where d.arrival = a.id and d.state in ('owed', 'staged'))"
     ),
     "files were received without a hash": "select count(*) from arrivals where state in ('ready', 'delivered') and sha256 is null",
+    "files are quarantined, and the quarantine knows nothing of them": (
+        "select count(*) from arrivals a where a.state = 'quarantined' and not exists "
+        "(select 1 from quarantine q where q.arrival = a.id and q.state = 'held')"
+    ),
     "files are in the hands of nobody": (
         "select count(*) from arrivals a where a.claim is not null and not exists (select 1 from claims c where c.id = a.claim)"
     ),

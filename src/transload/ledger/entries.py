@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -46,6 +47,15 @@ class Trouble:
     spent: int = 1
     state: str = "failed"
 
+
+NO_STEPS = (hashlib.sha256(b"[]").hexdigest(), "[]")
+"""The recipe of what goes through no step, and yet may not be owed as it came: a worker has to see to it first."""
+
+REFUSED = "refused"
+"""The verdict on one arrival, not on its bytes: it was bad when it came, before any step. Its fact is the reason."""
+
+KEEP_VERDICT = "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)"
+"""Appends what was found out about bytes."""
 
 KEEP_RECIPE = "insert into recipes (digest, steps, at) values (?, ?, ?) on conflict (digest) do nothing"
 """Remembers steps, if they are not yet."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transload.ledger.claims import fence
 from transload.ledger.database import Database, now
 from transload.ledger.deliveries import close
-from transload.ledger.entries import Received, Trouble, below
+from transload.ledger.entries import KEEP_VERDICT, REFUSED, Received, Trouble, below
 from transload.ledger.memory import end, taken
 from transload.ledger.owing import Owed, owe
 from transload.ledger.plain import each, rows
@@ -34,6 +34,8 @@ class Item(NamedTuple):
     recipe: str
     released: bool
     """Whether somebody has answered for it: what its steps have against it does not stop it."""
+    refused: str
+    """Why it was bad when it came, before any step; empty for nearly all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,16 @@ class Processing:
         log = [(one.arrival, at, one.what, _told(one)) for one in found]
         with self._db.write() as connection:
             fence(connection, claim)
-            each(connection, "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)", lines)
+            each(connection, KEEP_VERDICT, lines)
             each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
+
+    def told(self, claim: int, route: str, got: Received) -> None:
+        """This arrival owes what it did not when it came, because it was refused then; what it owes already stays as it is."""
+        with self._db.write() as connection:
+            fence(connection, claim)
+            there = {row[0] for row in rows(connection, "select target from deliveries where arrival = ?", got.arrival)}
+            fresh = replace(got, owed=[one for one in got.owed if one.target not in there])
+            owe(self._db, connection, route, [fresh], {}, now())
 
     def done(self, claim: int, route: str, node: str, done: Sequence[Done], *, settle: bool) -> None:
         """In one transaction: these have been through their steps, and what is owed of them is owed."""
@@ -168,9 +178,10 @@ def _told(one: Found) -> str:
 
 
 def _item(row: Any) -> Item:
-    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, released = row
+    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, released, facts = row
     entry = Entry(folder, below(bytes(path), folder), size, modified, precision, etag, settles=False)
-    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "", bool(released))
+    refused = str(json.loads(facts)["reason"]) if facts else ""
+    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "", bool(released), refused)
 
 
 def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> None:
@@ -179,8 +190,10 @@ def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> 
 
 
 _ITEMS = (
-    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, "
-    "exists (select 1 from quarantine q where q.arrival = arrivals.id and q.state = 'released') "
+    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, "  # noqa: S608
+    "exists (select 1 from quarantine q where q.arrival = arrivals.id and q.state = 'released'), "
+    f"(select v.facts from verdicts v where v.sha256 = arrivals.sha256 and v.what = '{REFUSED}' and v.arrival = arrivals.id "
+    "order by v.id desc limit 1) "
     "from arrivals where claim = ? and state = 'received' order by id"
 )
 _VERDICTS = (

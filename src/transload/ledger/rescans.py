@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from transload.ledger.database import Database, now
+from transload.ledger.entries import KEEP_VERDICT
 from transload.ledger.plain import each, rows
 from transload.ledger.processing import Found
 from transload.ledger.view import Row
@@ -104,7 +105,7 @@ class Rescans:
         if not lines:
             return
         with self._db.write() as connection:
-            each(connection, "insert into verdicts (sha256, what, found, facts, arrival, at) values (?, ?, ?, ?, ?, ?)", lines)
+            each(connection, KEEP_VERDICT, lines)
 
     def note(self, arrival: int, what: str, detail: str) -> None:
         """Something to be seen in the life of an arrival."""

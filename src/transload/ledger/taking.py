@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transload.errors import Rejected
-from transload.ledger.entries import KEEP_RECIPE, Received
+from transload.ledger.entries import KEEP_RECIPE, KEEP_VERDICT, NO_STEPS, REFUSED, Received
 from transload.ledger.owing import Owed, owe
 from transload.ledger.plain import each, rows
 from transload.model import Entry, Spooled
@@ -48,17 +49,19 @@ class Row(NamedTuple):
 class Take:
     """A route takes an upload: under which entry, and what that owes as the version that it turns out to be.
 
-    `owed` raises Rejected when a template makes no safe name of it. `skip_same` skips bytes that the route had from another name.
+    `owed` raises Rejected when a template makes no safe name of it, and then `told` is what it owes to its hook. `skip_same` skips
+    bytes that the route had from another name.
     """
 
     route: str
     entry: Entry
     owed: Callable[[int], Sequence[Owed]]
+    told: Callable[[int], Sequence[Owed]]
     skip_same: bool = False
     recipe: tuple[str, str] | None = None
     """The steps that come first: their digest and text."""
     bad: str = ""
-    """Why it is bad in itself: it is quarantined."""
+    """Why it is bad in itself: a worker keeps it apart before its first step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class _Made:
     owing: dict[str, list[Received]] = field(default_factory=dict)
     touched: list[tuple[Any, ...]] = field(default_factory=list)
     recipes: list[tuple[tuple[str, str], int]] = field(default_factory=list)
+    refusals: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 def take(database: Database, connection: Connection, node: str, judged: Sequence[Judged], at: int) -> int:
@@ -134,36 +138,46 @@ def _former(row: Row, path: bytes) -> bytes:
 def _make(made: _Made, numbers: tuple[int, int, int | None], row: Row, one: Take, how: tuple[str, int]) -> None:
     (number, version, twin), (node, at) = numbers, how
     entry = one.entry
-    owed: Sequence[Owed] = ()
-    state: str
-    reason: str | None
-    if one.bad:
-        state, reason = "quarantined", one.bad
-    elif twin is not None and one.skip_same and row.size:
-        state, reason = "skipped", f"same bytes as arrival {twin}"
+    if twin is not None and one.skip_same and row.size and not one.bad:
+        state, reason, owed, recipe = _Begins("skipped", f"same bytes as arrival {twin}")
     else:
-        state, reason, owed = _owed(one, version)
+        state, reason, owed, recipe = _begins(one, version)
     detail = f"{row.told}: {row.size} bytes" + (f", the same as of {twin}" if twin else "")
     targets = ", ".join(owing.target for owing in owed)
     made.events.append((number, at, "received", f"{detail}; owed to {targets}" if targets else detail))
     if reason is not None:
         made.events.append((number, at, state, reason))
     facts = (row.size, entry.modified, entry.precision, entry.etag, row.sha256, twin, node, at, at, row.id)
-    if one.recipe and state == "received":
-        made.recipes.append((one.recipe, number))
+    if one.bad:
+        made.events.append((number, at, REFUSED, one.bad))
+        made.refusals.append((row.sha256, REFUSED, "bad", json.dumps({"reason": one.bad}), number, at))
+    if recipe:
+        made.recipes.append((recipe, number))
     made.arrivals.append((number, one.route, SERVER, entry.path, version, entry.folder, entry.text, state, reason, *facts))
     if owed:
         made.owing.setdefault(one.route, []).append(Received(number, entry, Spooled("", row.size, row.sha256), owed))
 
 
-def _owed(one: Take, version: int) -> tuple[str, str | None, Sequence[Owed]]:
+class _Begins(NamedTuple):
+    """How an arrival begins."""
+
+    state: str
+    reason: str | None = None
+    owed: Sequence[Owed] = ()
+    recipe: tuple[str, str] | None = None
+
+
+def _begins(one: Take, version: int) -> _Begins:
+    if one.bad:
+        return _Begins("received", recipe=one.recipe or NO_STEPS)
     try:
         owed = one.owed(version)
-    except Rejected as error:
-        return "quarantined", str(error), ()
+    except Rejected:
+        # Who takes it through its steps finds the same, and can keep its bytes apart.
+        return _Begins("received", owed=one.told(version), recipe=one.recipe or NO_STEPS)
     if one.recipe:
-        return "received", None, owed
-    return ("ready", None, owed) if owed else ("skipped", "no destination takes it", ())
+        return _Begins("received", owed=owed, recipe=one.recipe)
+    return _Begins("ready", owed=owed) if owed else _Begins("skipped", "no destination takes it")
 
 
 def _write(database: Database, connection: Connection, made: _Made, at: int) -> None:
@@ -172,6 +186,7 @@ def _write(database: Database, connection: Connection, made: _Made, at: int) -> 
     for digest, steps in {recipe for recipe, _ in made.recipes}:
         rows(connection, KEEP_RECIPE, digest, steps, at)
     each(connection, "update arrivals set recipe = ? where id = ?", [(recipe[0], number) for recipe, number in made.recipes])
+    each(connection, KEEP_VERDICT, made.refusals)
     for route, got in made.owing.items():
         for number, reason in owe(database, connection, route, got, {}, at).refused.items():
             made.ends.append((reason, at, number))
@@ -192,11 +207,11 @@ class _Before(NamedTuple):
 def _latest(connection: Connection, paths: list[bytes]) -> dict[tuple[str, bytes], _Before]:
     """The latest version of each path, by route; `over` when a file with its bytes that comes now is a new one all the same."""
     found: dict[tuple[str, bytes], _Before] = {}
-    for path, route, number, version, sha256, state, settle, upload, seen in rows(connection, _LATEST, SERVER, list(set(paths))):
+    for path, route, number, version, sha256, state, settle, upload, seen, refused in rows(connection, _LATEST, SERVER, list(set(paths))):
         before = found.get((route, path))
         if before is None or before.version < version:
             # What was settled is gone from the home; what ended badly is given another chance.
-            over = settle == "done" or state in ("failed", "quarantined")
+            over = settle == "done" or state in ("failed", "quarantined") or bool(refused)
             found[route, path] = _Before(number, version, sha256, upload, seen, over)
     return found
 
@@ -219,7 +234,11 @@ def numbers(connection: Connection, table: str, count: int) -> list[int]:
     return list(range(last + 1, last + 1 + count))
 
 
-_LATEST = "select path, route, id, version, sha256, state, settle, upload, updated from arrivals where source = ? and path in ?"
+_LATEST = (
+    "select path, route, id, version, sha256, state, settle, upload, updated, (state = 'received' and exists (select 1 from verdicts v "  # noqa: S608
+    f"where v.sha256 = arrivals.sha256 and v.what = '{REFUSED}' and v.arrival = arrivals.id)) as refused "
+    "from arrivals where source = ? and path in ?"
+)
 _FIRST = "select sha256, id, route from arrivals where same_as is null and sha256 in ?"
 _INSERT = (
     "insert into arrivals (id, route, source, path, version, folder, text, state, reason, size, modified, precision, etag, sha256, "

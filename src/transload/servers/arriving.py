@@ -190,7 +190,10 @@ def _take(way: Way, row: Row, entry: Entry) -> Take:
     def owed(version: int) -> Any:
         return way.owing.of(Wanted(0, entry.folder, version, 0, 0, entry), fetched)
 
-    return Take(way.route.name, entry, owed, skip_same=way.source.duplicate == "skip", recipe=way.route.recipe)
+    def told(version: int) -> Any:
+        return way.owing.told(entry, row.sha256, version)
+
+    return Take(way.route.name, entry, owed, told, skip_same=way.source.duplicate == "skip", recipe=way.route.recipe)
 
 
 def _entry(selector: Selector, row: Row, name: Name) -> Entry | None:

@@ -23,7 +23,7 @@ from transload.remotes import hook
 from transload.remotes.wrap import Sessions
 from transload.spool import Spool
 from transload.summary import Summary, summarize
-from transload.workplace import Workplace, hooks_of, node_of, steps_of
+from transload.workplace import Workplace, asked_by, hooks_of, node_of, steps_of
 
 if TYPE_CHECKING:
     from transload.config import Config, Route
@@ -229,9 +229,7 @@ class Transload:
         asked = self.ledger.looks.ask([route.name for route in routes if not route.source.server])
         if not (shared and self._follow(routes, asked)):
             self.ledger.hand.afresh(wanted)
-            self.ledger.fleet.reachable(
-                *{route.source.remote for route in routes}, *{to.remote for route in routes for to in route.destinations}
-            )
+            self.ledger.fleet.reachable(*{remote for route in routes for remote in asked_by(route, self.node)})
             self._engine = self._begin("run", wanted, once=True)
             self._work_off(routes, asked, self._engine)
             self._engine.tidy()
@@ -271,7 +269,7 @@ class Transload:
             if left.next_try is not None:
                 times.append(left.next_try)
             if left.open:
-                mine = {source, *(to.remote for to in route.destinations)}
+                mine = asked_by(route, self.node)
                 waiting = [trips[name].next_try or 0 for name in mine & trips.keys() - given_up]
                 if waiting:
                     times.append(max(min(waiting), now()))

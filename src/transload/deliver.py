@@ -56,7 +56,7 @@ class Delivering:
                 connected = True
                 self._settle_doubts(session)
                 self._make(session)
-            work.ledger.fleet.reachable(remote)
+            work.answers(remote)
         except Lost:
             raise
         except TransloadError as error:

@@ -251,7 +251,8 @@ class Desk:
 
     def note(self, verdict: Verdict) -> None:
         """Write down what was found."""
-        self._shelf.note(Found(self.item.id, self._piece.view.sha256, verdict.what, verdict.found, verdict.facts))
+        again = self.item.reason is not None
+        self._shelf.note(Found(self.item.id, self._piece.view.sha256, verdict.what, verdict.found, verdict.facts, again))
 
     def known(self, what: str, sha256: str) -> Verdict | None:
         """What was found out about these bytes before."""

@@ -16,7 +16,7 @@ from transload.ledger.database import now
 from transload.ledger.quarantine import Room
 from transload.ledger.standing import Standing, Trouble
 from transload.model import to_datetime
-from transload.protocols import NOTIFY, SERVER
+from transload.protocols import NOTIFY, SERVER, STEPS
 
 if TYPE_CHECKING:
     from transload.config import Config, Route
@@ -87,12 +87,20 @@ class Health:
     def faults(self) -> list[str]:
         """What is wrong, a line each; nothing when all is well."""
         found = [fault for route in self.routes for fault in route.faults()]
-        found += [f"{trip.name.removeprefix(NOTIFY)} is away: {trip.reason}" for trip in self.away]
+        found += [f"{called(trip.name)} is away: {trip.reason}" for trip in self.away]
         found += [f"{one.subject}: {one.reason}" for one in self.short]
         found += [f"worker {worker.id} is dead; the next one that starts takes its work" for worker, alive in self.workers if not alive]
         if self.free < self.min_free:
             found.append(f"the disk of the spool has {self.free:,} bytes left, {self.min_free:,} are to stay free: nothing is fetched")
         return found
+
+
+def called(remote: str) -> str:
+    """What is away, as people call it."""
+    if remote.startswith(STEPS):
+        node, _, route = remote.removeprefix(STEPS).rpartition("/")
+        return f"what the steps of {route} ask on {node}"
+    return remote.removeprefix(NOTIFY)
 
 
 def health(config: Config, ledger: Ledger | None) -> Health:
@@ -116,7 +124,13 @@ def health(config: Config, ledger: Ledger | None) -> Health:
         *(f"{NOTIFY}{name}" for name in config.notify),
         *(to.remote for route in config.routes for to in route.destinations),
     }
-    away = [trip for name, trip in sorted(ledger.fleet.trips().items()) if name in places]
+    # Where nothing waits for its steps nobody has asked since.
+    steps = tuple(f"/{route.name}" for route in config.routes if troubles.get(route.name, Trouble()).held)
+    away = [
+        trip
+        for name, trip in sorted(ledger.fleet.trips().items())
+        if name in places or (steps and name.startswith(STEPS) and name.endswith(steps))
+    ]
     banned = sum(ban.until is not None and ban.until > at for ban in ledger.bans.all())
     short = [one for one in told if one.event == "disk"]
     unsent = {name: count for name, (count, _) in ledger.notices.waiting().items() if name in config.notify}

@@ -16,6 +16,7 @@ from transload.ledger import now
 from transload.model import to_datetime, to_micros
 from transload.protocols import HOOK, NOTIFY, STEPS
 from transload.schedule import next_run
+from transload.workplace import steps_at
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -73,6 +74,8 @@ class Keeper:
         for kind, name, remote, files, size in work.ledger.claims.due(list(active), work.node):
             if kind == "fetch" and (not room or active[name].source.server):
                 continue
+            if kind == "process" and steps_at(work.node, name) in away:
+                continue
             limits = active[name].batch
             target = f"{STEPS}{work.node}" if kind == "process" else remote or active[name].source.remote
             spread = self._spread(target)
@@ -92,16 +95,16 @@ class Keeper:
     def take(self, remote: str) -> Claim | None:
         """The next batch at this remote, in this worker's hands; what leaves the house goes before what comes in."""
         work = self._work
-        trip = work.ledger.fleet.trips().get(remote)
-        if trip is not None and (trip.next_try or 0) > now():
+        away = {name for name, trip in work.ledger.fleet.trips().items() if (trip.next_try or 0) > now()}
+        if remote in away:
             return None
         rows = work.ledger.looks.rows()
         if remote.startswith(NOTIFY):
             return work.ledger.notices.claim(work.worker, remote) if remote in due(work) else None
         mine = [route for route in self.routes if not self._held(route, rows.get(route.name))]
-        return next((claim for claim in self._offers(remote, mine, rows) if claim is not None), None)
+        return next((claim for claim in self._offers(remote, mine, rows, away) if claim is not None), None)
 
-    def _offers(self, remote: str, routes: Sequence[Route], rows: Mapping[str, PassRow]) -> Iterator[Claim | None]:
+    def _offers(self, remote: str, routes: Sequence[Route], rows: Mapping[str, PassRow], away: Collection[str]) -> Iterator[Claim | None]:
         claims, me = self._work.ledger.claims, self._work.worker
         node = None if self._work.config.spool.shared else self._work.node
         sources = [route for route in routes if route.source.remote == remote]
@@ -112,7 +115,7 @@ class Keeper:
                 files = min(route.batch.files, _CALLS) if remote.startswith(HOOK) else route.batch.files
                 yield claims.deliver(me, route.name, remote, node=node, files=files, size=route.batch.bytes, spread=spread)
         if remote == f"{STEPS}{self._work.node}":
-            for route in routes:
+            for route in [route for route in routes if steps_at(self._work.node, route.name) not in away]:
                 yield claims.process(
                     me, route.name, remote, node=self._work.node, files=route.batch.files, size=route.batch.bytes, spread=spread
                 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from transload.ledger.processing import Done, Made
 from transload.model import Entry, Name
 from transload.owed import Owing
 from transload.steps import Verdict
+from transload.workplace import steps_at
 
 if TYPE_CHECKING:
     from transload.ledger import Claim
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _GROUP = 64
 _GROUP_SECONDS = 0.25
+_BEHIND = 60_000_000
+"""How far (microseconds) behind the others a file is tried again that nobody answered, at most."""
 _NOTHING = "its steps let nothing of it on"
 
 
@@ -47,12 +50,14 @@ class Processing:
         self._done: list[Done] = []
         self._spooled: list[Spooled] = []
         self._since = 0.0
-        self._away: Unreachable | None = None
+        self._away: tuple[Item, Unreachable] | None = None
+        self._waits: Counter[str] = Counter()
         self._shelf = Shelf(work, claim)
 
     def go(self) -> None:
         """All of them, one after another."""
-        left = deque(self._work.ledger.processing.items(self._claim.id))
+        items = self._work.ledger.processing.items(self._claim.id)
+        left = deque(items)
         with self._shelf:
             looked_up = 0
             while left and not self._work.stopping():
@@ -62,15 +67,30 @@ class Processing:
                 self._one(left.popleft())
                 looked_up -= 1
                 if self._away is not None:
-                    self._hold(left, self._away)
                     break
             self._flush()
+        if self._away is not None:
+            self._hold(*self._away)
+        elif items and not left:
+            self._work.answers(steps_at(self._work.node, self._route.name))
+        for reason, files in self._waits.items():
+            self._work.say(self._route, Trouble(0, reason, until=0), files=files)
 
-    def _hold(self, left: Iterable[Item], error: Unreachable) -> None:
+    def _hold(self, item: Item, error: Unreachable) -> None:
         """Nobody answered for one of them: the others do not wait for the same silence, each by itself."""
-        work, spent = self._work, 1 if self._work.once else 0
-        troubles = [Trouble(item.id, str(error), work.later(self._route, item.attempts if work.once else 0), spent=spent) for item in left]
-        work.ledger.processing.troubled(self._claim.id, troubles)
+        work, route = self._work, self._route
+        place = steps_at(work.node, route.name)
+        trip = work.ledger.fleet.trips().get(place)
+        if trip is not None and trip.next_try is not None and trip.next_try > now():
+            # Another batch, in hand at the same time, has heard the same silence.
+            until, given_up = trip.next_try, work.once and trip.failures >= route.attempts
+        else:
+            until, given_up = work.away(place, route, error)
+        spent = route.attempts if given_up else 1
+        # Should it be to blame for the silence, the others go first when it is over.
+        alone = max(work.later(route, item.attempts), until + min(until - now(), _BEHIND))
+        work.ledger.processing.troubled(self._claim.id, [Trouble(item.id, str(error), alone, spent)])
+        work.ledger.processing.wait(self._claim.id, route.name, work.node, str(error), until, spent=spent if work.once else 0)
 
     def _one(self, item: Item) -> None:
         work, route = self._work, self._route
@@ -92,15 +112,25 @@ class Processing:
                 else:
                     until = min(error.until, work.later(route, item.attempts))
                     trouble = Trouble(item.id, str(error), until, spent=0)
+            except Unreachable as error:
+                self._away = item, error
             except TransloadError as error:
-                trouble = work.trouble(item.id, route, item.attempts, error)
-                self._away = error if isinstance(error, Unreachable) else None
-        if bad or trouble is not None:
+                trouble = self._means(item, error)
+        if bad or trouble is not None or self._away is not None:
             self._shelf.write_down()
         if bad:
             self._keep_apart(item, bad)
         elif trouble is not None:
             work.ledger.processing.troubled(self._claim.id, [trouble])
+
+    def _means(self, item: Item, error: TransloadError) -> Trouble:
+        """What becomes of it; of those that begin to wait the log hears together, and nothing of those that go on to."""
+        trouble = self._work.means(item.id, self._route, item.attempts, error)
+        if trouble.until is None:
+            self._work.say(self._route, trouble)
+        elif trouble.reason != item.reason:
+            self._waits[trouble.reason] += 1
+        return trouble
 
     def _keep_apart(self, item: Item, reason: str) -> None:
         """A copy of its own first, then the ledger."""
@@ -115,7 +145,7 @@ class Processing:
         except TransloadError as error:
             # It must not fail for good: the spool keeps its bytes only for as long as it waits for its steps.
             wrong = Busy(str(error)) if isinstance(error, ConfigError) else error
-            work.ledger.processing.troubled(self._claim.id, [work.trouble(item.id, self._route, item.attempts, wrong)])
+            work.ledger.processing.troubled(self._claim.id, [self._means(item, wrong)])
             return
         vault.changed()
 

@@ -50,7 +50,7 @@ def look(work: Workplace, claim: Claim) -> None:
     found = survey.chosen()
     work.ledger.looks.record(claim.id, route.name, claim.remote, found)
     crash.point("seen")
-    work.ledger.fleet.reachable(claim.remote)
+    work.answers(claim.remote)
     work.ledger.looks.ended(claim.id, route.name, seen=survey.seen, wanted=len(found), note=survey.note)
     work.told("seen", sum(one.reason is None for one in found), sum(one.entry.size or 0 for one in found if one.reason is None))
 
@@ -131,7 +131,7 @@ class Fetching:
                 for outcome in session.fetch(self._entries(), work.spool.of(f"{self._claim.route}\0{remote}")):
                     self._ended(outcome)
                 self._look_again(session)
-            work.ledger.fleet.reachable(remote)
+            work.answers(remote)
         except Lost:
             raise
         except TransloadError as error:

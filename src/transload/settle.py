@@ -34,7 +34,7 @@ def settle(work: Workplace, claim: Claim) -> None:
                 if trouble is not None:
                     work.ledger.deliveries.unsettled(claim.id, [trouble])
                 del left[file.id]
-        work.ledger.fleet.reachable(claim.remote)
+        work.answers(claim.remote)
     except Lost:
         raise
     except TransloadError as error:

@@ -83,6 +83,16 @@ class StepsPlace(RemoteSettings):
         return "the steps"
 
 
+def steps_at(node: str, route: str) -> str:
+    """What the steps of a route on a node are called among the remotes that are away, when nobody answers them."""
+    return f"{STEPS}{node}/{route}"
+
+
+def asked_by(route: Route, node: str) -> set[str]:
+    """All remotes that a route's files on a node may wait for, and its steps."""
+    return {route.source.remote, *(to.remote for to in route.destinations), steps_at(node, route.name)}
+
+
 def steps_of(node: str) -> dict[str, RemoteSettings]:
     """The place of this node's steps."""
     return {f"{STEPS}{node}": StepsPlace(connections=max(2, len(os.sched_getaffinity(0))))}
@@ -127,18 +137,23 @@ class Workplace:
         return self.config.route(name)
 
     def trouble(self, number: int, route: Route, attempts: int, error: TransloadError) -> Trouble:
+        """The same as `means`, and it is logged."""
+        told = self.means(number, route, attempts, error)
+        self.say(route, told)
+        return told
+
+    def say(self, route: Route, told: Trouble, **more: int) -> None:
+        """Log what a trouble means."""
+        # A run tells of what has failed at its end.
+        say = self._log.error if told.until is None and not self.once else self._log.warning
+        say("failed" if told.until is None else "tried again later", route=route.name, reason=told.reason, **more)
+
+    def means(self, number: int, route: Route, attempts: int, error: TransloadError) -> Trouble:
         """What a file's error means for it: again at a time, or failed at once.
 
         What is permanent fails. Nobody answering, being busy, having no room, and a file that is still being written are
         tried again for ever; anything else ends after the route's attempts.
         """
-        told = self._trouble(number, route, attempts, error)
-        # A run tells of what has failed at its end.
-        say = self._log.error if told.until is None and not self.once else self._log.warning
-        say("failed" if told.until is None else "tried again later", route=route.name, reason=told.reason)
-        return told
-
-    def _trouble(self, number: int, route: Route, attempts: int, error: TransloadError) -> Trouble:
         reason = f"{error}"
         if isinstance(error, Permanent | ConfigError):
             return Trouble(number, reason)
@@ -150,15 +165,26 @@ class Workplace:
             return Trouble(number, f"{reason} (tried {attempts + 1} times)")
         return Trouble(number, reason, self.later(route, attempts))
 
-    def away(self, remote: str, route: Route, error: TransloadError) -> None:
-        """The remote cannot be used at present: nothing is formed for it until a time that grows with every failure."""
-        trips = self.ledger.fleet.trips()
-        failures = trips[remote].failures if remote in trips else 0
+    def away(self, remote: str, route: Route, error: TransloadError) -> tuple[int, bool]:
+        """The remote cannot be used at present: nothing is formed for it until a time that grows with every failure.
+
+        Gives that time, and whether a run has given the remote up. It is logged when it begins, and when the reason is another.
+        """
+        before = self.ledger.fleet.trips().get(remote)
+        failures = before.failures if before else 0
         # A wrong password is not asked again three times in one run.
         weight = route.attempts if isinstance(error, Permanent | ConfigError) else 1
-        say = self._log.warning if self.once else self._log.error
-        say("a remote cannot be used", remote=remote, route=route.name, reason=str(error))
-        self.ledger.fleet.unreachable(remote, str(error), self.later(route, failures), weight)
+        if before is None or before.reason != str(error):
+            say = self._log.warning if self.once else self._log.error
+            say("a remote cannot be used", remote=remote, route=route.name, reason=str(error))
+        until = self.later(route, failures)
+        failures = self.ledger.fleet.unreachable(remote, str(error), until, weight)
+        return until, self.once and failures >= route.attempts
+
+    def answers(self, remote: str) -> None:
+        """The remote can be used; where it could not the last time, that is logged."""
+        for trip in self.ledger.fleet.reachable(remote):
+            self._log.info("a remote can be used again", remote=remote, tried=trip.failures, reason=trip.reason)
 
     @property
     def _log(self) -> FilteringBoundLogger:

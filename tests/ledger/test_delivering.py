@@ -107,6 +107,13 @@ def test_a_delivery_that_failed_for_now_is_held_until_its_time(ledger, acts):
     assert ("owed", "no answer", later, 1) == (made.state, made.reason, made.next_try, made.attempts)
     assert ["seen", "received", "held lake"] == acts.events(number)
     assert acts.take_out() is None
+    # That it goes on to wait for the same reason is no news; another reason is.
+    for reason, told in (("no answer", 1), ("refused", 2)):
+        ledger.hand.afresh([acts.route])
+        claim = acts.take_out()
+        ledger.deliveries.troubled(claim.id, [Trouble(due.id, reason, later)], settle=False)
+        ledger.claims.done(claim.id)
+        assert told == acts.events(number).count("held lake")
     assert "ready" == acts.state(number)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ledger.acts import Acts, entry, owed, sha
+from tests.ledger.acts import LATER, Acts, entry, owed, sha
 from transload.errors import Missing
-from transload.ledger import Lost, Received
+from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Found, Made
 from transload.model import Spooled
 
@@ -88,6 +88,32 @@ def test_a_worker_that_was_thought_dead_records_nothing(ledger, acts):
     assert "received" == acts.state(number)
     assert [] == ledger.view.deliveries(number)
     assert {} == ledger.processing.verdicts([item.sha256])
+
+
+def test_that_a_file_goes_on_to_wait_for_the_same_reason_is_no_news(ledger, acts):
+    number = bring(acts)
+    for reason in ("no answer", "no answer", "busy", "no answer"):
+        claim, _ = process(acts)
+        ledger.processing.troubled(claim.id, [Trouble(number, reason, 1)])
+        ledger.claims.done(claim.id)
+    assert ["no answer", "busy", "no answer"] == [one.detail for one in ledger.view.events(number) if one.what == "held"]
+    assert 4 == acts.column("attempts", number)
+
+
+def test_all_that_is_due_for_the_same_steps_waits_together_and_what_is_in_other_hands_does_not(ledger, acts):
+    numbers = [bring(acts, f"{at}.csv") for at in range(5)]
+    other = ledger.claims.process("w2", acts.route, "@steps:n1", node="n1", files=1, size=1 << 30)
+    claim = ledger.claims.process("w1", acts.route, "@steps:n1", node="n1", files=2, size=1 << 30)
+    until = now() + LATER
+    for _ in range(2):
+        ledger.processing.wait(claim.id, acts.route, "n1", "no answer", until, spent=0)
+    assert [None] + 4 * ["no answer"] == [acts.column("reason", number) for number in numbers]
+    assert [None] + 4 * [until] == [acts.column("next_try", number) for number in numbers]
+    assert [0] + 4 * [1] == [acts.events(number).count("held") for number in numbers]
+    assert [other.id] + 4 * [None] == [acts.column("claim", number) for number in numbers]
+    # By a run of somebody all of it is due at once.
+    ledger.hand.afresh([acts.route])
+    assert 5 * [None] == [acts.column("next_try", number) for number in numbers]
 
 
 def test_what_was_once_infected_stays_so(ledger, acts):

@@ -87,6 +87,15 @@ def test_nothing_is_delivered_while_the_scanner_is_away_and_everything_when_it_i
         assert 1 == place.give("run").code
         assert {} == place.delivered()
         assert {"received"} == set(_states(place).values())
+        # Told once of each file, with when it was asked last; status says who is away.
+        [life] = place.give("trace", "1", "--json").document
+        assert 1 == [event["what"] for event in life["events"]].count("held")
+        assert ("not scanned: ", True) == (life["reason"][:13], life["next_try"] is not None)
+        assert "; tried " in place.give("trace", "1").out.splitlines()[2]
+        status = place.give("status")
+        assert (1, True) == (status.code, "what the steps of gate ask on " in status.out)
+        assert " is away: not scanned: " in status.err
+        assert "fetched, and waits: not scanned: " in place.give("explain", "source:1.csv").out
     finally:
         os.kill(clamd.process.pid, signal.SIGCONT)
     assert 0 == place.give("run").code

@@ -102,6 +102,14 @@ def test_a_scanner_that_is_away_for_a_while_lets_nothing_through_and_loses_nothi
         one.join()
         stream.close()
     assert {"delivered"} == {one["state"] for one in stage.ls("--limit", "2000")}
+    # However often it was asked meanwhile: a file hears of a reason to wait once, and so does the log.
+    reasons = _asked(stage, "select distinct detail from events where what = 'held' and target is null")
+    again = _asked(stage, "select max(told) from (select count(*) as told from events where what = 'held' group by arrival, detail)")
+    assert reasons
+    assert 2 >= again[0]
+    away = [line["reason"] for line in stage.log() if line["event"] == "a remote cannot be used" and line["remote"].startswith("@steps:")]
+    assert 1 <= len(away) <= 4 * len(reasons)
+    assert "a remote can be used again" in {line["event"] for line in stage.log()}
 
 
 def _plant(stage, numbers: range) -> None:

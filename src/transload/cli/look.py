@@ -16,6 +16,7 @@ from transload.cli.base import (
     JsonOption,
     app,
     clock,
+    counted,
     load,
     moment,
     path_of,
@@ -195,7 +196,13 @@ def _life(ledger: Ledger, row: Row) -> dict[str, Any]:
     events = [
         {"at": moment(one.at), "destination": one.target, "what": one.what, "detail": one.detail} for one in ledger.view.events(row.id)
     ]
-    return document(row) | {"next_try": moment(row.next_try), "source": row.settle, "deliveries": made, "events": events}
+    return document(row) | {
+        "attempts": row.attempts,
+        "next_try": moment(row.next_try),
+        "source": row.settle,
+        "deliveries": made,
+        "events": events,
+    }
 
 
 def _tell(life: dict[str, Any]) -> None:
@@ -223,4 +230,9 @@ _CHECKED = {
 
 
 def _again(one: dict[str, Any]) -> str:
-    return f"; tried again at {one['next_try']}" if one["next_try"] and one["state"] in ("seen", "owed", "staged") else ""
+    """When it is tried again, and, of what was tried before, how often it was and when last: the story tells only of the first."""
+    if not one["next_try"] or one["state"] not in ("seen", "received", "owed", "staged"):
+        return ""
+    words = [f"tried {counted(one['attempts'], 'time')}"] if one["attempts"] else []
+    words += [f"last at {one['updated']}"] if one["attempts"] or one["state"] == "received" else []
+    return f"; {', '.join([*words, 'tried again'])} at {one['next_try']}"

@@ -21,7 +21,6 @@ from transload.cli.base import (
     table,
     warn,
 )
-from transload.protocols import NOTIFY
 from transload.units import show_duration, show_size
 
 if TYPE_CHECKING:
@@ -116,9 +115,11 @@ def _tell_status(found: Health, faults: list[str]) -> None:
 
 def _tell_waiting(found: Health) -> None:
     """What is away, and what waits for somebody."""
+    from transload.health import called
+
     for trip in found.away:
         tried = f"tried {counted(trip.failures, 'time')}, next at {clock(trip.next_try)}"
-        say(f"{trip.name.removeprefix(NOTIFY)}: away since {clock(trip.since)}, {tried}")
+        say(f"{called(trip.name)}: away since {clock(trip.since)}, {tried}")
     for name, count in found.unsent.items():
         say(f"{name}: {counted(count, 'notice')} to be told")
     if found.untaken:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, delete, exists, insert, or_, select, up
 from transload.ledger.claims import Claim, fence, new_claim
 from transload.ledger.database import Database, now
 from transload.ledger.entries import KEEP_RECIPE, Received, Trouble, Wanted, below
-from transload.ledger.memory import end, forget, taken
+from transload.ledger.memory import end, forget, taken, tell_of
 from transload.ledger.owing import owe
 from transload.ledger.plain import each, rows
 from transload.ledger.schema import arrivals, deliveries, events, known
@@ -228,12 +228,11 @@ class Arrivals:
         with self._db.write() as connection:
             fence(connection, claim)
             for one in troubles:
+                tell_of(connection, one, at)
                 values: dict[str, Any] = {"reason": one.reason, "next_try": one.until, "claim": None, "updated": at}
                 values |= {"attempts": arrivals.c.attempts + one.spent} if one.spent else {}
                 values |= {} if one.until is not None else {"state": one.state}
                 connection.execute(update(arrivals).where(arrivals.c.id == one.id, arrivals.c.claim == claim).values(values))
-                what = "held" if one.until is not None else one.state
-                connection.execute(insert(events).values(arrival=one.id, at=at, what=what, detail=one.reason))
                 if one.until is None:
                     taken(connection, [one.id])
 

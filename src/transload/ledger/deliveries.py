@@ -104,10 +104,13 @@ class Deliveries:
                 values["tried"] = func.coalesce(deliveries.c.tried, claim)
                 values |= {"attempts": deliveries.c.attempts + one.spent} if one.spent else {}
                 values |= {} if one.until is not None else {"state": "failed"}
+                query = select(deliveries.c.arrival, deliveries.c.target, deliveries.c.reason).where(deliveries.c.id == one.id)
+                row = connection.execute(query).one()
                 connection.execute(update(deliveries).where(deliveries.c.id == one.id, deliveries.c.claim == claim).values(values))
-                row = connection.execute(select(deliveries.c.arrival, deliveries.c.target).where(deliveries.c.id == one.id)).one()
-                what = "held" if one.until is not None else "failed"
-                connection.execute(insert(events).values(arrival=row.arrival, target=row.target, at=at, what=what, detail=one.reason))
+                # That it goes on to wait for the same reason is no news.
+                if one.until is None or row.reason != one.reason:
+                    what = "held" if one.until is not None else "failed"
+                    connection.execute(insert(events).values(arrival=row.arrival, target=row.target, at=at, what=what, detail=one.reason))
                 failed += [row.arrival] if one.until is None else []
             close(connection, sorted(set(failed)), at, settle=settle)
 

@@ -65,12 +65,13 @@ class Fleet:
             values = {"name": remote, "weight": weight, "until": until, "since": now(), "reason": reason}
             return int(connection.execute(_TRIP, values).scalar_one())
 
-    def reachable(self, *names: str) -> None:
-        """They answer (again)."""
-        if not self.trips().keys() & set(names):
-            return
-        with self._db.write() as connection:
-            connection.execute(delete(remotes).where(remotes.c.name.in_(names)))
+    def reachable(self, *names: str) -> list[Trip]:
+        """They answer; gives those that did not the last time."""
+        away = [trip for name, trip in self.trips().items() if name in names]
+        if away:
+            with self._db.write() as connection:
+                connection.execute(delete(remotes).where(remotes.c.name.in_(names)))
+        return away
 
     def trips(self) -> dict[str, Trip]:
         """Every remote that did not answer last time."""

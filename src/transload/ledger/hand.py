@@ -101,7 +101,8 @@ class Hand:
     def afresh(self, routes: Sequence[str]) -> None:
         """What is held after failed tries is due now, with all its attempts."""
         with self._db.write() as connection:
-            tried = (arrivals.c.route.in_(routes)) & (arrivals.c.attempts > 0)
+            unanswered = (arrivals.c.state == "received") & arrivals.c.reason.is_not(None)
+            tried = (arrivals.c.route.in_(routes)) & or_(arrivals.c.attempts > 0, unanswered)
             connection.execute(update(arrivals).where(tried, arrivals.c.state.in_(("seen", "received"))).values(attempts=0, next_try=None))
             open_ = still_open & deliveries.c.route.in_(routes) & (deliveries.c.attempts > 0)
             connection.execute(update(deliveries).where(open_).values(attempts=0, next_try=None))

@@ -11,7 +11,7 @@ from transload.ledger.claims import fence
 from transload.ledger.database import Database, now
 from transload.ledger.deliveries import close
 from transload.ledger.entries import KEEP_VERDICT, REFUSED, Received, Trouble, below
-from transload.ledger.memory import end, taken
+from transload.ledger.memory import end, taken, tell_of
 from transload.ledger.owing import Owed, owe
 from transload.ledger.plain import each, rows
 from transload.ledger.taking import numbers
@@ -34,6 +34,8 @@ class Item(NamedTuple):
     recipe: str
     released: bool
     """Whether somebody has answered for it: what its steps have against it does not stop it."""
+    reason: str | None
+    """Why it waited until now."""
     refused: str
     """Why it was bad when it came, before any step; empty for nearly all."""
 
@@ -47,6 +49,8 @@ class Found:
     what: str
     found: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
+    """The arrival waited, and its steps begin anew: the same word about it as the last time is no news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,11 @@ class Processing:
     def found(self, claim: int, found: Iterable[Found]) -> None:
         """Write down what steps have found out, before anything is made of it."""
         at = now()
-        lines = [(one.sha256, one.what, one.found, json.dumps(dict(one.facts)), one.arrival, at) for one in found]
-        log = [(one.arrival, at, one.what, _told(one)) for one in found]
         with self._db.write() as connection:
             fence(connection, claim)
+            fresh = [one for one in found if not (one.again and _was_said(connection, one))]
+            lines = [(one.sha256, one.what, one.found, json.dumps(dict(one.facts)), one.arrival, at) for one in fresh]
+            log = [(one.arrival, at, one.what, _told(one)) for one in fresh]
             each(connection, KEEP_VERDICT, lines)
             each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", log)
 
@@ -164,12 +169,33 @@ class Processing:
         with self._db.write() as connection:
             fence(connection, claim)
             for one in troubles:
+                tell_of(connection, one, at)
                 state = "received" if one.until is not None else one.state
                 rows(connection, _TROUBLE, one.reason, one.until, one.spent, state, at, one.id, claim)
-                what = "held" if one.until is not None else one.state
-                rows(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", one.id, at, what, one.reason)
                 if one.until is None:
                     taken(connection, [one.id])
+
+    def wait(self, claim: int, route: str, node: str, reason: str, until: int, *, spent: int) -> None:
+        """What is due for the steps of this route at this node, and in nobody else's hands, waits until then: nobody answers them.
+
+        A few thousand at a time, each in a transaction of its own: others want to write, too.
+        """
+        at, more = now(), True
+        lock = "" if self._db.sqlite else " for update skip locked"
+        while more:
+            with self._db.write() as connection:
+                fence(connection, claim)
+                due = rows(connection, f"{_DUE}{lock}", route, node, claim, at).all()
+                told = [(number, at, "held", reason) for number, before in due if before != reason]
+                each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", told)
+                rows(connection, _WAIT, reason, until, spent, at, [number for number, _ in due])
+            more = len(due) == _MANY
+
+
+def _was_said(connection: Connection, one: Found) -> bool:
+    """Whether this is what was found out last for the same arrival."""
+    before = rows(connection, _SAID, one.sha256, one.what, one.arrival).first()
+    return before is not None and tuple(before) == (one.found, json.dumps(dict(one.facts)))
 
 
 def _told(one: Found) -> str:
@@ -178,10 +204,11 @@ def _told(one: Found) -> str:
 
 
 def _item(row: Any) -> Item:
-    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, released, facts = row
+    number, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, *steps = row
+    recipe, reason, released, facts = steps
     entry = Entry(folder, below(bytes(path), folder), size, modified, precision, etag, settles=False)
     refused = str(json.loads(facts)["reason"]) if facts else ""
-    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "", bool(released), refused)
+    return Item(number, source, version, attempts, first_seen, entry, sha256, recipe or "", bool(released), reason, refused)
 
 
 def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> None:
@@ -190,12 +217,19 @@ def _change(connection: Connection, state: str, ids: Sequence[int], at: int) -> 
 
 
 _ITEMS = (
-    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, "  # noqa: S608
+    "select id, source, version, attempts, first_seen, folder, path, size, modified, precision, etag, sha256, recipe, reason, "  # noqa: S608
     "exists (select 1 from quarantine q where q.arrival = arrivals.id and q.state = 'released'), "
     f"(select v.facts from verdicts v where v.sha256 = arrivals.sha256 and v.what = '{REFUSED}' and v.arrival = arrivals.id "
     "order by v.id desc limit 1) "
     "from arrivals where claim = ? and state = 'received' order by id"
 )
+_MANY = 5000
+_DUE = (
+    "select id, reason from arrivals where state = 'received' and route = ? and node = ? and (claim is null or claim = ?) "  # noqa: S608
+    f"and (next_try is null or next_try <= ?) order by id limit {_MANY}"
+)
+_WAIT = "update arrivals set reason = ?, next_try = ?, attempts = attempts + ?, updated = ?, claim = null where id in ?"
+_SAID = "select found, facts from verdicts where sha256 = ? and what = ? and arrival = ? order by id desc limit 1"
 _VERDICTS = (
     "select sha256, what, found, facts from verdicts "
     "where id in (select max(id) from verdicts where sha256 in ? group by sha256, what, found) order by id"

@@ -40,6 +40,7 @@ class Row(NamedTuple):
     sha256: str | None
     state: str
     reason: str | None
+    attempts: int
     next_try: int | None
     settle: str
     first_seen: int

@@ -119,7 +119,7 @@ def standing(stand: Stand) -> str:
     """Why an arrival that was taken is not taken again."""
     version = f", version {stand.version}" if stand.version > 1 else ""
     told = {
-        "received": "fetched",
+        "received": f"fetched, and waits: {held(stand.reason, stand.next_try)}" if stand.next_try else "fetched",
         "ready": "fetched, not delivered everywhere yet",
         "delivered": "delivered",
         "skipped": f"skipped: {stand.reason}",

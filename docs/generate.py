@@ -20,6 +20,7 @@ from unittest import mock
 
 from transload.cli.base import application
 from transload.config import schema
+from transload.units import show_duration
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -125,17 +126,12 @@ def _default(facts: dict[str, Any], *, needed: bool) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if kind == "time":
-        return f'`"{_time(value)}"`'
+        return f'`"{show_duration(value)}"`'
     if kind == "size":
         return f'`"{_size(value)}"`'
     if isinstance(value, list):
         return _cell(", ".join(f'`"{one}"`' for one in value if one))
     return f"`{value}`" if isinstance(value, int | float) else _cell(f'`"{value}"`')
-
-
-def _time(seconds: float) -> str:
-    unit, name = next((unit, name) for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds >= unit or unit == 1)
-    return f"{seconds / unit:g}{name}"
 
 
 def _size(count: int) -> str:

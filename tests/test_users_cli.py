@@ -317,7 +317,7 @@ def test_bans_are_listed_and_forgiven(place):
     place.give("user", "add", "a")
     ledger = Ledger(f"sqlite:///{place.folder}/data/ledger.db")
     far = 4_000_000_000_000_000
-    rows = [Ban("192.0.2.1", 20, 3, far, "20 wrong logins: for 1m00s"), Ban("192.0.2.1 a", 5, 2, far), Ban("2001:db8::/64", 1, 1)]
+    rows = [Ban("192.0.2.1", 20, 3, far, "20 wrong logins: for 1m"), Ban("192.0.2.1 a", 5, 2, far), Ban("2001:db8::/64", 1, 1)]
     ledger.bans.strike({one.key: lambda _before, one=one: one for one in rows})
     ledger.close()
     assert [("192.0.2.1", None, 20, True), ("192.0.2.1", "a", 5, True)] == [

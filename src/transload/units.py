@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def size(text: object) -> int:
@@ -32,7 +32,7 @@ def duration(text: object) -> float:
     if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])|\s", "", str(text).lower()):
         message = 'wants a time such as "10m", "1h30m" or "250ms"'
         raise ValueError(message)
-    return sum(float(number) * _TIMES[unit] for number, unit in parts)
+    return sum(float(number) * (0.001 if unit == "ms" else _TIMES[unit]) for number, unit in parts)
 
 
 def rate(text: object) -> int:
@@ -54,12 +54,19 @@ def show_size(count: float) -> str:
 
 
 def show_duration(seconds: float) -> str:
-    """`seconds` as a person reads them: 2h05m, 3m20s, 0.4s."""
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+    """`seconds` as people write them, and as `duration` reads them: 7d, 3d04h, 1d, 28h, 2h05m, 3m20s, 10m, 0.4s.
+
+    Two units at most, what is smaller is left out; more than one day and less than two are told in hours.
+    """
+    short = round(seconds, 1 if seconds >= 1 else 2)
+    if short < 60:
+        return f"{short:g}s"
+    whole = round(seconds)
+    days = whole >= 2 * _TIMES["d"] or whole == _TIMES["d"]
+    large, small = ("d", "h") if days else ("h", "m") if whole >= 3600 else ("m", "s")
+    count, rest = divmod(whole, _TIMES[large])
+    more = rest // _TIMES[small]
+    return f"{count}{large}" + (f"{more:02}{small}" if more else "")
 
 
 def _schema(example: str) -> Any:

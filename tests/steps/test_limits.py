@@ -52,14 +52,14 @@ def test_a_name_that_matches_none_is_refused(bench, name):
 def test_an_old_or_new_file_is_refused(bench):
     step = Limited(min_age="1h", max_age="2d")
     assert 1 == len(bench.does(step, b"x", modified=_ago(7200)))
-    with pytest.raises(Rejected, match="is too new: modified 1m40s ago, the least is 1h00m ago"):
+    with pytest.raises(Rejected, match="is too new: modified 1m40s ago, the least is 1h ago"):
         bench.does(step, b"x", modified=_ago(100))
-    with pytest.raises(Rejected, match="is too old: modified 72h00m ago, the most is 48h00m"):
+    with pytest.raises(Rejected, match="is too old: modified 3d ago, the most is 2d"):
         bench.does(step, b"x", modified=_ago(3 * 86400))
 
 
 def test_a_time_ahead_of_our_clock_is_too_new(bench):
-    with pytest.raises(Rejected, match="is too new: modified 1h00m ahead of our clock"):
+    with pytest.raises(Rejected, match="is too new: modified 1h ahead of our clock"):
         bench.does(Limited(min_age=0), b"x", modified=_ago(-3600))
 
 

@@ -131,7 +131,7 @@ def test_people_are_told_in_lines_and_what_was_looked_at_is_not_scanned_again(ga
     said = place.give("rescan")
     assert 1 == said.code
     assert "not scanned: the bytes of 1 file, delivered until 20" in said.err
-    assert "are gone: the spool keeps them for 168h00m (spool.keep)" in said.err
+    assert "are gone: the spool keeps them for 7d (spool.keep)" in said.err
     assert (2, 2) == (place.give("rescan", "--route", "gat").code, place.give("rescan", "--since", "yesterday").code)
 
 

@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.commanding import TRANSLOAD
+from tests import forge
 from tests.peers.base import HOST, PASSWORD, USER, Peer, children
 from tests.peers.certificates import certificates
 from tests.peers.sshd import make_key
@@ -83,7 +83,14 @@ class Up(Peer):
 
     def start(self) -> None:
         """Start it; returns when all its ports accept."""
-        self.spawn([*self.within, TRANSLOAD, "up", "-c", str(self.config)], env={SECRET: PASSWORD}, cwd=self.folder)
+        words, env = ["up", "-c", str(self.config)], {SECRET: PASSWORD}
+        if self.within:
+            self.spawn([*self.within, forge.TRANSLOAD, *words], env=env, cwd=self.folder)
+            return
+        with (self.work / "log").open("ab") as log:
+            given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            self.process = forge.Forged(words, cwd=self.folder, env=os.environ | env, **given)
+        self.wait_until_it_accepts()
 
     def wait_until_it_accepts(self, seconds: float = PATIENCE) -> None:
         """Return when it listens at all its ports."""

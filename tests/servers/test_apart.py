@@ -151,7 +151,8 @@ def test_the_quarantine_commands_see_what_a_checksum_belied_whatever_died_before
         assert -9 == place.give("run", env={"TRANSLOAD_CRASH_AT": point}).code
         assert [] == listed(place, "quarantine", "ls")
     assert 1 == place.give("run").code
-    assert ({"good.csv": "other"}, ["good.csv"]) == (place.delivered(), told(place))
+    # Of the good one who died may have told already: then it is told twice.
+    assert ({"good.csv": "other"}, {"good.csv"}) == (place.delivered(), set(told(place)))
     [one] = listed(place, "quarantine", "ls")
     assert ("first/bad.csv", len(DATA), True) == (one["path"], one["size"], "bad.csv.sha256 says" in one["reason"])
     number = str(one["arrival"])
@@ -164,5 +165,6 @@ def test_the_quarantine_commands_see_what_a_checksum_belied_whatever_died_before
     assert 0 == place.give("quarantine", "release", number, "--why", "the checksum is wrong").code
     assert 0 == place.give("run").code
     assert {"good.csv": "other", "bad.csv": DATA.decode()} == place.delivered()
-    assert ["good.csv", "bad.csv"] == told(place)
+    assert ["good.csv", "bad.csv"] == (list(dict.fromkeys(told(place))) if point else told(place))
+    assert 1 == told(place).count("bad.csv")
     assert 0 == place.give("db", "check").code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -94,6 +95,9 @@ def up(
             told.info("up", routes=[route.name for route in loaded.routes if route.enabled], config=str(loaded.file))
             if followed:
                 threading.Thread(target=follow, args=[transload.wake, signals], name="transload-follow", daemon=True).start()
+            # What a start leaves behind stays: the collector of cycles need not go through it again and again.
+            gc.collect()
+            gc.freeze()
             while _next(signals) == signal.SIGHUP:
                 if _reload(transload, config, told) and worker:
                     worker.reload()

@@ -215,10 +215,10 @@ class Home(Protocol):
     """Where it is; several users may share one."""
 
     def folder(self, path: bytes) -> AbstractContextManager[int]:
-        """The folder `path` of the home (empty for the home itself), open, without following a link out of it.
+        """The folder `path` (empty: the home itself), open, no link followed; raises Missing, Conflict (it is no folder) or Rejected."""
 
-        Raises Missing, Conflict (it is no folder) or Rejected.
-        """
+    def way(self, path: bytes) -> AbstractContextManager[int]:
+        """The same, cheaper: good for reaching what is in it, and for nothing else."""
 
     def changed(self, count: int, files: int) -> None:
         """The landing has added so many bytes and files to the home, or taken them away (below 0); kept parts among them."""

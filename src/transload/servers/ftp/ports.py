@@ -44,7 +44,7 @@ class Ports:
 
     def public(self, client: str, local: str) -> str:
         """The IPv4 address that a client at the address `client` is told."""
-        found = ipaddress.ip_address(client)
+        found = ipaddress.ip_address(client) if self._nets else None
         for net in self._nets:
             if found in network(net):
                 return self._public[net]

@@ -57,11 +57,11 @@ class beside:  # noqa: N801 - used like a function, and several times for each f
     def __enter__(self) -> int:
         home, where, folders = self._home, self._path.folder, _opened.folders
         if folders is None:
-            self._alone = home.folder(where)
+            self._alone = home.way(where)
             return self._alone.__enter__()
         kept = folders.get((home, where))
         if kept is None:
-            kept = folders[home, where] = _opened.stack.enter_context(home.folder(where))
+            kept = folders[home, where] = _opened.stack.enter_context(home.way(where))
         return kept
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

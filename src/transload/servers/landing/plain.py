@@ -223,7 +223,7 @@ class FolderLanding:
         try:
             with telling():
                 for home, name in folders.values():
-                    with beside(home, name) as folder:
+                    with home.folder(name.folder) as folder:
                         if not self._volume.in_memory:
                             os.fsync(folder)
         except TransloadError as error:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, false, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, false, insert, or_, select, update
 
 from transload.errors import Transient
 from transload.ledger.database import Database, now
 from transload.ledger.plain import rows
-from transload.ledger.schema import arrivals, claims, deliveries, events, passes, still_open, unsettled
+from transload.ledger.schema import arrivals, claims, deliveries, events, still_open, unsettled
 from transload.ledger.suspects import ALONE_AFTER, Suspects
 
 POISON_AFTER = 4
@@ -191,17 +191,17 @@ def _batch(rows: Iterable[Any], size: int) -> list[int]:
 
 def _let_go(connection: Connection, claim: int, *, died: bool) -> None:
     # The claim goes first: who is just recording something with it holds it (see fence), and is waited for without any row in hand.
-    connection.execute(delete(claims).where(claims.c.id == claim))
+    rows(connection, "delete from claims where id = ?", claim)
     more = 1 if died else 0
-    connection.execute(update(arrivals).where(arrivals.c.claim == claim).values(claim=None, deaths=arrivals.c.deaths + more))
-    connection.execute(update(arrivals).where(arrivals.c.settle_claim == claim).values(settle_claim=None, deaths=arrivals.c.deaths + more))
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.claim == claim)
-        .values(claim=None, tried=func.coalesce(deliveries.c.tried, claim), deaths=deliveries.c.deaths + more)
-    )
+    rows(connection, "update arrivals set claim = null, deaths = deaths + ? where claim = ?", more, claim)
+    rows(connection, "update arrivals set settle_claim = null, deaths = deaths + ? where settle_claim = ?", more, claim)
+    rows(
+        connection,
+        "update deliveries set claim = null, tried = coalesce(tried, ?), deaths = deaths + ? where claim = ?",
+        claim, more, claim,
+    )  # fmt: skip
     # A look that was cut is due again at once.
-    connection.execute(update(passes).where(passes.c.claim == claim).values(claim=None, asked=now()))
+    rows(connection, "update passes set claim = null, asked = ? where claim = ?", now(), claim)
 
 
 def _fail_poison(connection: Connection) -> None:

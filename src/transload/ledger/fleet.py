@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, insert, select, text, update
 
 from transload.ledger.database import Database, now
+from transload.ledger.plain import rows
 from transload.ledger.schema import remotes, workers
 
 
@@ -76,7 +77,7 @@ class Fleet:
     def trips(self) -> dict[str, Trip]:
         """Every remote that did not answer last time."""
         with self._db.read() as connection:
-            return {row.name: Trip(*row) for row in connection.execute(select(*remotes.c))}
+            return {row[0]: Trip(*row) for row in rows(connection, "select name, failures, next_try, since, reason from remotes")}
 
 
 _TRIP = text(

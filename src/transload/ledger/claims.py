@@ -39,7 +39,8 @@ _ROW = (claims.c.id, claims.c.kind, claims.c.route, claims.c.remote, claims.c.wo
 
 def fence(connection: Connection, claim: int) -> None:
     """Raise Lost unless `claim` is still open; on PostgreSQL it stays so until the transaction ends."""
-    if connection.execute(select(claims.c.id).where(claims.c.id == claim).with_for_update(read=True)).first() is None:
+    held = rows(connection, _HELD if connection.dialect.name == "sqlite" else f"{_HELD} for share", claim)
+    if held.first() is None:
         message = f"claim {claim} was taken away: this process was thought dead"
         raise Lost(message)
 
@@ -227,6 +228,7 @@ def _fail_poison(connection: Connection) -> None:
         connection.execute(insert(events).values(arrival=number, at=at, what="failed", detail=reason))
 
 
+_HELD = "select id from claims where id = ?"
 _DUE = "(next_try is null or next_try <= ?)"
 # (The empty text keeps SQLite from going through all that was ever delivered.)
 _ANY = "deaths >= 0"

@@ -41,6 +41,19 @@ def write(path, text="hello"):
 # What is seen
 
 
+@pytest.mark.parametrize("at", [b"", b"deep", b"deep/er"])
+def test_the_way_to_a_folder_leads_to_what_is_in_it_each_time(home, folder, at):
+    os.makedirs(f"{folder}/deep/er")
+    write(os.path.join(folder, os.fsdecode(at), "a"))
+    for _ in range(2):
+        with home.way(at) as way:
+            assert 5 == os.stat(b"a", dir_fd=way).st_size
+    with pytest.raises(Missing), home.way(b"nope"):
+        pass
+    with pytest.raises(Conflict), home.way(b"a" if not at else at + b"/a"):
+        pass
+
+
 def test_a_home_is_made_for_its_user_alone(home, tmp_path):
     assert 0o700 == stat.S_IMODE(os.stat(tmp_path / "inbox" / "ann").st_mode)
 

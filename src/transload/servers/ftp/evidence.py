@@ -20,7 +20,7 @@ _REPEATED = 0.2
 """Seconds after which the system repeats what got lost, at least."""
 _PROCESSORS = len(os.sched_getaffinity(0))
 _TURN = 0.01
-"""Seconds for which a program waits for its turn, for each other that wants a processor at the moment: twice what was measured."""
+"""Seconds for which a program waits for its turn, for each other that wants a processor at the moment: half again what was measured."""
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
 
 

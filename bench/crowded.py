@@ -29,7 +29,7 @@ def t6(work: Path, pairs: int, scale: float) -> Iterator[Row]:
     """Many clients upload at once; timed from the end of the logins, by clients that are one process."""
     clients = round(CLIENTS * scale)
     with ExitStack() as stack:
-        us, bare = Up(work / "us", servers=ROOM), PyftpdlibServer(work / "pyftpdlib")
+        us, bare = Up(work / "us", servers=ROOM, forked=False), PyftpdlibServer(work / "pyftpdlib")
         for peer in (us, bare):
             stack.callback(peer.close)
         words = [str(clients), str(SIZE)]
@@ -51,7 +51,7 @@ def logins(work: Path, pairs: int, scale: float) -> Iterator[Row]:
     storm, idle, turns = (max(1, round(count * scale)) for count in (STORM, CLIENTS, IN_TURN))
     with ExitStack() as stack:
         # Not vsftpd: of a crowd from one address it refuses most, and told to let them in it took minutes.
-        us, bare, ssh = Up(work / "us", servers=ROOM), PyftpdlibServer(work / "pyftpdlib"), Sshd(work / "sshd")
+        us, bare, ssh = Up(work / "us", servers=ROOM, forked=False), PyftpdlibServer(work / "pyftpdlib"), Sshd(work / "sshd")
         for peer in (us, bare, ssh):
             stack.callback(peer.close)
         ftp = [(OURS, us, us.port), ("pyftpdlib", bare, bare.port)]

@@ -33,7 +33,7 @@ def t4(work: Path, pairs: int, scale: float) -> Iterator[Row]:
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=DISK)))
         for place, told, goal in ((work, "in memory", 1.5), (disk, "on disk", None)):
-            us, they, bare = Up(place / "us", doors=("ftp",)), Vsftpd(place / "vsftpd"), PyftpdlibServer(place / "pyftpdlib")
+            us, they, bare = Up(place / "us", doors=("ftp",), forked=False), Vsftpd(place / "vsftpd"), PyftpdlibServer(place / "pyftpdlib")
             for peer in (us, they, bare):
                 stack.callback(peer.close)
             contestants = [
@@ -50,7 +50,7 @@ def t5(work: Path, pairs: int, scale: float) -> Iterator[Row]:
     count, size = round(FILES * scale), round(LARGE * scale)
     wanted = small_files(work / "source", count)
     with ExitStack() as stack:
-        us, they = Up(work / "us", doors=("sftp",)), Sshd(work / "sshd")
+        us, they = Up(work / "us", doors=("sftp",), forked=False), Sshd(work / "sshd")
         for peer in (us, they):
             stack.callback(peer.close)
         contestants = [

@@ -47,11 +47,16 @@ class Up(Peer):
         doors: Sequence[str] = ("ftp", "sftp"),
         host: str = HOST,
         within: Sequence[str] = (),
+        forked: bool = True,
     ) -> None:
-        """Work in `folder`; `servers` are settings of both servers, the others of the user, the route and the program."""
+        """Work in `folder`; `servers` are settings of both servers, the others of the user, the route and the program.
+
+        It begins as a fork of what has imported all of it, unless `forked` is False.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder / "home")
         self.host, self.within, self.folder, self.doors = host, list(within), folder, doors
+        self.forked = forked and not within
         self.port, self.implicit, self.sftp = steady_ports(3)
         self.data, self.out = folder / "data", folder / "out"
         self.config = folder / "transload.toml"
@@ -84,7 +89,7 @@ class Up(Peer):
     def start(self) -> None:
         """Start it; returns when all its ports accept."""
         words, env = ["up", "-c", str(self.config)], {SECRET: PASSWORD}
-        if self.within:
+        if not self.forked:
             self.spawn([*self.within, forge.TRANSLOAD, *words], env=env, cwd=self.folder)
             return
         with (self.work / "log").open("ab") as log:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tests import forge
+from tests.roomy import roomy
 
 TRANSLOAD = forge.TRANSLOAD
 FOLDERS = """
@@ -58,7 +59,7 @@ class Place:
             begun.kill()
 
     def config(self, text: str) -> None:
-        (self.folder / "transload.toml").write_text(text)
+        (self.folder / "transload.toml").write_text(roomy(text))
 
     def file(self, name: str, data: str = "x\n", *, age: float = 3600) -> Path:
         path = self.folder / "in" / name

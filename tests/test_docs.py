@@ -4,12 +4,15 @@ import base64
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.roomy import roomy
 from transload.config import check
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +33,7 @@ def written(page: Path, folder: Path) -> tuple[Path, dict[str, str]]:
         (folder / name).write_text(SECRET)
         (folder / name).chmod(0o600)
     file = folder / "transload.toml"
-    file.write_text(text)
+    file.write_text(roomy(text))
     needed = re.findall(r'\{ env = "(\w+)" \}', text)
     told = {"DATABASE": "postgresql://localhost/page", "SLACK_URL": f"slack://{'A' * 9}/{'B' * 11}/{'C' * 24}/#feeds"}
     return file, {name: next((told[end] for end in told if name.endswith(end)), SECRET) for name in needed}
@@ -60,10 +63,17 @@ def test_the_commands_of_every_page_work_one_after_the_other(page, tmp_path):
     env = {key: value for key, value in os.environ.items() if not key.startswith("TRANSLOAD_")} | secrets
     env["PATH"] = f"{BIN}{os.pathsep}{env['PATH']}"
     script = "set -euxo pipefail\n" + "\n".join(blocks(page, "sh"))
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, errors="replace", timeout=50, check=False
-    )
-    assert 0 == done.returncode, done.stdout + done.stderr
+    told = tmp_path.with_name(f"{tmp_path.name}.told")
+    with told.open("w") as file:
+        shell = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=env, stdout=file, stderr=file, start_new_session=True)
+        try:
+            code = shell.wait(50)
+        finally:
+            # A page that fails half way may leave an `up` behind.
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+    assert 0 == code, told.read_text(errors="replace")
 
 
 @pytest.mark.parametrize("made", ["config", "commands", "speed"])

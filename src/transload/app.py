@@ -233,7 +233,7 @@ class Transload:
             self._engine = self._begin("run", wanted, once=True)
             self._work_off(routes, asked, self._engine)
             self._engine.tidy()
-        return summarize(self.ledger, routes, asked, mark, time.monotonic() - begun)
+        return summarize(self.ledger, routes, asked, mark, time.monotonic() - begun, self.spool.full())
 
     def _others(self) -> bool:
         """Whether another live process already works off this ledger."""
@@ -245,6 +245,10 @@ class Transload:
             if not engine.wait_quiet(5.0):
                 _refuse_stuck(engine)
                 continue
+            if self.spool.refused:
+                # What nobody needs any more may make room for what waits.
+                engine.collect()
+                self.spool.refused = False
             until = self._goes_on(routes, asked)
             if until is None:
                 return
@@ -253,7 +257,7 @@ class Transload:
 
     def _goes_on(self, routes: Sequence[Route], asked: int) -> int | None:
         """When the run goes on, None when it is over."""
-        ledger = self.ledger
+        ledger, full = self.ledger, self.spool.full()
         rows, trips = ledger.looks.rows(), ledger.fleet.trips()
         times: list[int] = []
         for route in routes:
@@ -273,7 +277,7 @@ class Transload:
                 waiting = [trips[name].next_try or 0 for name in mine & trips.keys() - given_up]
                 if waiting:
                     times.append(max(min(waiting), now()))
-                elif not mine & given_up:
+                elif not mine & given_up and not (full and left.open <= ledger.view.standing(route.name).get("seen", 0)):
                     times.append(now())
         return min(times) if times else None
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from transload import crash
 from transload.alerts import Finding, due, tell_all
 from transload.desk import desks
-from transload.errors import Full
 from transload.ledger import now
 from transload.model import to_datetime, to_micros
 from transload.protocols import HOOK, NOTIFY, STEPS
@@ -70,7 +69,7 @@ class Keeper:
         for name, route in active.items():
             if self._look_due(route, rows[name]):
                 wanted[route.source.remote] = wanted.get(route.source.remote, 0) + 1
-        room = self._has_room()
+        room = work.spool.full() is None
         for kind, name, remote, files, size in work.ledger.claims.due(list(active), work.node):
             if kind == "fetch" and (not room or active[name].source.server):
                 continue
@@ -123,7 +122,7 @@ class Keeper:
             if route.after != "keep":
                 # A home is where our server is, a remote can be reached from everywhere.
                 yield claims.settle(me, route.name, remote, node=node if route.source.server else None, files=route.batch.files)
-        for route in [route for route in sources if not route.source.server] if self._has_room() else ():
+        for route in [route for route in sources if not route.source.server] if self._work.spool.full() is None else ():
             yield claims.fetch(me, route.name, remote, files=route.batch.files, size=route.batch.bytes, spread=spread)
         for route in sources:
             if self._look_due(route, rows[route.name]):
@@ -145,13 +144,6 @@ class Keeper:
             return None
         at = datetime.now(UTC)
         return to_micros(next_run(route.name, route.source, at, at))
-
-    def _has_room(self) -> bool:
-        try:
-            self._work.spool.check_room(0)
-        except Full:
-            return False
-        return True
 
     def repair(self) -> list[str]:
         """Take away what dead processes had in hand; gives their ids."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from transload.config import Route
@@ -35,6 +35,13 @@ class RouteSummary:
         return not (self.held or self.quarantined or self.failed or self.late or any(one["path"] == "" for one in self.failures))
 
 
+class _Away(NamedTuple):
+    """What cannot be used at present, with the reason: remotes, and the disk of the spool."""
+
+    remotes: Mapping[str, str]
+    full: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What `run` did."""
@@ -52,23 +59,28 @@ class Summary:
         return {"routes": [asdict(route) for route in self.routes], "seconds": round(self.seconds, 3)}
 
 
-def summarize(ledger: Ledger, routes: Sequence[Route], asked: int, mark: int, seconds: float) -> Summary:
-    """What happened to these routes after the event `mark`; a look that was asked for at `asked` and never ended is a failure."""
+def summarize(ledger: Ledger, routes: Sequence[Route], asked: int, mark: int, seconds: float, full: str | None) -> Summary:
+    """What happened to these routes after the event `mark`; a look that was asked for at `asked` and never ended is a failure.
+
+    `full` says why nothing more can be fetched at present, if so.
+    """
     rows, trips = ledger.looks.rows(), ledger.fleet.trips()
     late = [one for one in ledger.notices.conditions().values() if one.event in ("late", "empty")]
-    away = {name: trip.reason or "it cannot be reached" for name, trip in trips.items()}
+    away = _Away({name: trip.reason or "it cannot be reached" for name, trip in trips.items()}, full)
     return Summary([_route(ledger, route, rows[route.name], late, asked, away, mark, seconds) for route in routes], seconds)
 
 
 def _route(
-    ledger: Ledger, route: Route, row: PassRow, late: Sequence[Condition], asked: int, away: Mapping[str, str], mark: int, seconds: float
+    ledger: Ledger, route: Route, row: PassRow, late: Sequence[Condition], asked: int, away: _Away, mark: int, seconds: float
 ) -> RouteSummary:
     happened = ledger.view.happened(route.name, mark)
     standing = ledger.view.standing(route.name)
     fetched, size = happened.get(("received", False), (0, 0))
     # What our own servers receive is not looked for.
     looked = route.source.server or (row.ended or 0) >= asked
-    error = (None if route.source.server else row.error) if looked else away.get(route.source.remote, "the source was not looked at")
+    error = (
+        (None if route.source.server else row.error) if looked else away.remotes.get(route.source.remote, "the source was not looked at")
+    )
     failures = [{"path": "", "reason": error}] if error else []
     failures += [{"path": one.text, "reason": _reason(ledger, route, one, away)} for one in ledger.view.failures(route.name)]
     return RouteSummary(
@@ -88,10 +100,12 @@ def _route(
     )
 
 
-def _reason(ledger: Ledger, route: Route, row: Row, away: Mapping[str, str]) -> str:
+def _reason(ledger: Ledger, route: Route, row: Row, away: _Away) -> str:
     """Why a file is where it is: its own reason, its delivery's, or that a remote is away."""
     own = row.reason or ledger.view.held_reason(row.id)
     if own:
         return own
+    if row.state == "seen" and away.full:
+        return away.full
     remotes = [route.source.remote] if row.state == "seen" else [to.remote for to in route.destinations]
-    return next((f"{name}: {away[name]}" for name in remotes if name in away), "it is not done yet")
+    return next((f"{name}: {away.remotes[name]}" for name in remotes if name in away.remotes), "it is not done yet")

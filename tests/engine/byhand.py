@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from tests.roomy import roomy
 from transload.alerts import Finding, places_of, tell
 from transload.config import Config
 from transload.deliver import deliver
@@ -162,7 +163,7 @@ class Yard:
         """Write the config."""
         places = "".join(f'[remotes.{name}]\nkind = "folder"\npath = "{name}"\n' for name in ("src", "dst", "other"))
         head = f'[transload]\ndata = "data"\nspool = {{ min_free = "1MB" }}\n{places}{more}\n'
-        self.file.write_text(f'{head}[[routes]]\nname = "r"\nfrom = {{ {source} }}\nto = [{to}]\n{route}\n')
+        self.file.write_text(roomy(f'{head}[[routes]]\nname = "r"\nfrom = {{ {source} }}\nto = [{to}]\n{route}\n'))
 
     def rewrite(self, route: str = "", **more: str) -> None:
         """Write another config, and go on with it."""

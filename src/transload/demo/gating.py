@@ -32,6 +32,7 @@ _CONFIG = """\
 [transload]
 data = "data"
 spool = {{ min_free = "10MB" }}
+alerts = {{ disk = "10MB" }}
 
 [remotes.partner]
 kind = "folder"

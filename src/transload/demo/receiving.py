@@ -26,6 +26,7 @@ _CONFIG = """\
 [transload]
 data = "data"
 spool = { min_free = "10MB" }
+alerts = { disk = "10MB" }
 modules = ["my_hooks"]
 
 [servers.ftp]

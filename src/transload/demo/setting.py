@@ -19,6 +19,7 @@ _CONFIG = """\
 [transload]
 data = "data"
 spool = {{ min_free = "10MB" }}
+alerts = {{ disk = "10MB" }}
 
 [remotes.harbour]
 kind = "ftp"

@@ -104,7 +104,11 @@ class Engine:
         mark = self._work.config.data / "tidied"
         if not mark.exists() or time.time() - mark.stat().st_mtime > _HOUR:
             mark.touch()
-            self._keeper.collect()
+            self.collect()
+
+    def collect(self) -> int:
+        """Throw away what nobody needs any more; gives how many bytes."""
+        return self._keeper.collect()
 
     def wake(self) -> None:
         """Something may be due: look at once."""

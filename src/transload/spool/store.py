@@ -34,6 +34,8 @@ class Spool:
     def __init__(self, folder: Path, *, min_free: int, keep: float) -> None:
         """The spool in `folder`, made if need be; `min_free` bytes of its disk are left alone, unwanted bytes stay for `keep` seconds."""
         self.folder, self.min_free, self.keep = folder, min_free, keep
+        self.refused = False
+        """Whether there was no room for something since somebody last looked."""
         self._base, self._parts = str(folder), folder / "parts"
         self._lock = threading.Lock()
         self._free, self._looked = 0, -1.0
@@ -245,13 +247,21 @@ class Spool:
             answer = os.statvfs(self._base)
         return answer.f_bavail * answer.f_frsize
 
+    def full(self) -> str | None:
+        """Why nothing more can be fetched at present, if so."""
+        try:
+            self.check_room(0)
+        except Full as error:
+            return str(error)
+        return None
+
     def check_room(self, size: int) -> None:
         """Raise Full when `size` more bytes would leave less than `min_free`."""
         now = time.monotonic()
         if now - self._looked > _LOOK_AGAIN:
             self._free, self._looked = self.free(), now
         if self._free - size < self.min_free:
-            self._looked = -1.0
+            self._looked, self.refused = -1.0, True
             message = (
                 f"the disk of the spool {self._base} has {show_size(self._free)} left, of which {show_size(self.min_free)} are to stay free"
             )

@@ -91,6 +91,32 @@ def test_a_hundred_clients_killed_in_mid_file_never_count_as_done(up, way, tmp_p
     assert [] == cut_in_mid_file(up, way, 100, tmp_path)
 
 
+@contextmanager
+def busy(programs: int) -> Iterator[None]:
+    """So many programs that want a processor all the time."""
+    begun = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(programs)]
+    try:
+        yield
+    finally:
+        for one in begun:
+            one.kill()
+            one.wait()
+
+
+@pytest.mark.slow
+def test_a_client_on_a_busy_machine_that_is_killed_in_mid_file_never_counts_as_done(up, tmp_path):
+    with busy(8):
+        assert [] == cut_in_mid_file(up, PLAIN, MANY, tmp_path)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("programs", [2, 8, 16])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hundred_clients_on_a_busy_machine_killed_in_mid_file_never_count_as_done(up, way, programs, tmp_path):
+    with busy(programs):
+        assert [] == cut_in_mid_file(up, way, 100, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [PLAIN, *(pytest.param(way, marks=pytest.mark.prove) for way in WAYS if way != PLAIN)])
 def test_a_client_far_away_that_is_killed_in_mid_file_never_counts_as_done(far, way, tmp_path):

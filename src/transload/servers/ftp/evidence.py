@@ -2,7 +2,8 @@
 
 When a program is killed, the system ends all its connections at once; that of the data looks just like the end of a file.
 The control connection tells: it ends in the same moment, but the news may travel a little longer; and on a busy machine the dying
-program may have to wait for its turn in between, for Linux closes what was opened last, the data, first.
+program may have to wait for its turn in between, for Linux closes what was opened last, the data, first. There the program itself tells,
+where we may look at it (see `holders`); else we wait for as long as that may take.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from functools import cache
 
 _LEAST = 0.0019
@@ -33,17 +35,18 @@ def round_trip(line: socket.socket) -> float:
     return min(smooth, 4 * least or smooth) / 1e6
 
 
-def grace(line: socket.socket, *, here: bool) -> float:
+def grace(line: socket.socket, lives: Callable[[], bool] | None) -> float:
     """For how long to look for a client that died: a few round trips, and on a long way one repetition.
 
-    `here` says that the client is on this machine.
+    `lives` asks, of a client on this machine, whether its program is known not to be ending; None is for one elsewhere.
     """
     try:
         trip = round_trip(line)
     except OSError:
         return _LEAST
     if trip <= _NEAR:
-        return max(_LEAST, 3 * trip) + (crowded() if here else 0.0)
+        crowd = crowded() if lives is not None else 0.0
+        return max(_LEAST, 3 * trip) + (0.0 if lives is not None and crowd and lives() else crowd)
     return min(_MOST, 4 * trip + _REPEATED)
 
 

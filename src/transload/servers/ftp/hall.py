@@ -11,6 +11,7 @@ from transload import log
 from transload.config.server import FtpServer
 from transload.errors import TransloadError
 from transload.servers.base import Gate
+from transload.servers.ftp.holders import Holders
 
 if TYPE_CHECKING:
     from transload.servers.ftp.incoming import Incoming
@@ -39,6 +40,11 @@ class Hall:
     sessions: set[Session] = field(default_factory=set)
     orphans: set[Incoming] = field(default_factory=set)
     """Uploads whose sessions are over, while their last bytes come in."""
+    holders: Holders = field(init=False)
+
+    def __post_init__(self) -> None:
+        """As they have come in."""
+        self.holders = Holders(self.work.submit)
 
     def aside(self, where: Executor, ask: Callable[[], T], answer: Callable[[T | TransloadError], None]) -> None:
         """Do `ask` in a thread; its result, or its error, goes to `answer` in the loop."""

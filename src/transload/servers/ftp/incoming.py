@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transload.errors import Refused, TransloadError
 from transload.servers.base import Upload
-from transload.servers.ftp import answers, evidence
+from transload.servers.ftp import answers
 from transload.servers.ftp.data import Transfer
 from transload.servers.ftp.wire import Broken, Hung
 
@@ -92,7 +92,7 @@ class Incoming(Transfer):
         session.loop.last(self._upload.finish, self._then, self._sure)
         if whole and not self._orphaned:
             seconds = self._upload.grace
-            session.loop.later(evidence.grace(session.wire.socket, here=session.here) if seconds is None else seconds, self._look)
+            session.loop.later(session.grace() if seconds is None else seconds, self._look)
         else:
             session.loop.last(self._known, False)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from transload.accounts.addresses import plain
 from transload.errors import TransloadError
 from transload.servers.base import Visit
+from transload.servers.ftp import evidence
 from transload.servers.ftp.answering import UNREAD, Line
 from transload.servers.ftp.data import Data, Transfer
 from transload.servers.ftp.facts import FACTS
@@ -65,6 +66,14 @@ class Session(Line):
             self.secure()
         else:
             self.greet()
+
+    def grace(self) -> float:
+        """For how long to look for signs that the client died."""
+        return evidence.grace(self.wire.socket, self._lives if self.here else None)
+
+    def _lives(self) -> bool:
+        programs = self.hall.holders.of(self.wire.socket, self.since)
+        return bool(programs) and all(program.lives for program in programs)
 
     def reset(self) -> None:
         """As it was before anybody logged in."""

@@ -11,7 +11,7 @@ def roomy(text: str) -> str:
     if not re.search(r"^[^#\n]*min_free", text, re.MULTILINE):
         text, found = re.subn(r"^spool = \{", 'spool = { min_free = "1MB",', text, flags=re.MULTILINE)
         settings += "" if found else 'spool.min_free = "1MB"\n'
-    if not re.search(r"^(disk|alerts) = ", text, re.MULTILINE):
+    if not re.search(r"^(?:(?:alerts\.)?disk|alerts) = ", text, re.MULTILINE):
         text, found = re.subn(r"^\[transload\.alerts\]$", r'\g<0>\ndisk = "1MB"', text, flags=re.MULTILINE)
         settings += "" if found else 'alerts.disk = "1MB"\n'
     if not settings:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +41,34 @@ def test_what_comes_while_it_is_up_is_taken_and_sigterm_ends_it_well(scene):
         assert 0 == up.wait(15)
     assert [] == scene.asks("select * from claims")
     assert [] == scene.asks("select * from workers")
+
+
+@pytest.mark.slow
+def test_where_nothing_is_due_next_to_no_processor_is_used_and_what_comes_is_taken_soon(scene):
+    scene.every = "1h"
+    scene.write()
+    with scene.running("up") as up:
+        until(lambda: "up" in _log(scene))
+        until(lambda: _used(up.pid, 2.0) < 0.1, 40)
+        scene.plant(some_files(4))
+        begun = time.monotonic()
+        scene.run_well()
+        until(lambda: _done(scene))
+        assert time.monotonic() - begun < 5
+        until(lambda: _used(up.pid, 2.0) < 0.1, 40)
+        up.terminate()
+        assert 0 == up.wait(15)
+
+
+def _used(process: int, seconds: float) -> float:
+    """Seconds of processor that it uses in the next so many seconds."""
+    before = _ticks(process)
+    time.sleep(seconds)
+    return (_ticks(process) - before) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(process: int) -> int:
+    return sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
 def test_sigterm_in_the_middle_ends_soon_and_leaves_the_rest_to_the_next(scene):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BEAT = 5.0
 _IDLE = 2.0
+_LINGER = 5.0
 _BREATH = 0.25
 _SHARE = 10.0
 _SLOW = 1_000_000
@@ -52,6 +53,7 @@ class Engine:
         self._turned = time.monotonic()
         self._renewing = self._shared = False
         self._opens = 0.0
+        self._worked, self._rests = time.monotonic(), False
         self._news = News()
         self._turner = threading.Thread(target=self._turns, name="transload-engine", daemon=True)
         self._log = log.get("transload.engine")
@@ -88,6 +90,7 @@ class Engine:
         keeper.begin()
         if self._slots is not None:
             self._slots.limit(work.connections)
+            self._rests = False
         self._watching.change(work.config)
         self.wake()
 
@@ -220,6 +223,7 @@ class Engine:
         if alone or beat:
             self._keep(slots, held)
         self._keeper.find(alone=alone)
+        self._rest_or_hurry(slots, working=bool(due or live), beat=beat)
         slow = self._slow() if due else {}
         limits = work.connections
         for remote, count in due.items():
@@ -232,6 +236,16 @@ class Engine:
             self._quiet.set()
         return bool(due or live)
 
+    def _rest_or_hurry(self, slots: Slots, *, working: bool, beat: bool) -> None:
+        """Look into the queues seldom once there has been nothing to do for a while, and often from the first work on."""
+        if working or self._work.once:
+            self._worked = time.monotonic()
+        rests = time.monotonic() - self._worked > _LINGER
+        # Another worker may have come and gone, and have had them looked into often.
+        if rests != self._rests or (rests and beat):
+            slots.pace(quick=not rests)
+            self._rests = rests
+
     def _slow(self) -> Mapping[str, int]:
         """How many batches of each remote have been in hand for a while: what is due does not wait for them."""
         before = now() - _SLOW
@@ -241,7 +255,7 @@ class Engine:
         self._slots = None
         if slots is not None:
             slots.close()
-        made = self._joined_queues()
+        made, self._rests = self._joined_queues(), False
         self._renewing = False
         return made
 

@@ -17,7 +17,8 @@ from transload.ledger.database import FROZEN, set_pragma
 _LIVE = ["ENQUEUED", "PENDING"]
 _NAME = "transload"
 _VERSION = "transload-1"
-_POLL = 0.05
+_POLL, _REST = 0.05, 1.0
+"""Seconds between two looks into a queue, while there is work and after."""
 
 
 class Json(DbosSerializer):
@@ -91,6 +92,14 @@ class Slots:
         for count in sorted(set(connections.values()) - set(self._connections.values())):
             DBOS.register_queue(_queue(count), **self._limits(count))
         self._connections = connections
+
+    def pace(self, *, quick: bool) -> None:
+        """Have all workers look into the queues often, or seldom: a look costs as much where there is nothing."""
+        seconds = _POLL if quick else _REST
+        for count in set(self._connections.values()):
+            queue = DBOS.retrieve_queue(_queue(count))
+            if queue is not None and queue.polling_interval_sec != seconds:
+                queue.set_polling_interval_sec(seconds)
 
     def _limits(self, count: int) -> dict[str, Any]:
         workers = max(self._threads, count)

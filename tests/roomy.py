@@ -6,15 +6,11 @@ import re
 
 
 def roomy(text: str) -> str:
-    """The same config; a megabyte of free space is enough, where it does not say otherwise."""
-    settings = ""
+    """The same config, its lines where they were; a megabyte of free space is enough, where it does not say otherwise."""
     if not re.search(r"^[^#\n]*min_free", text, re.MULTILINE):
         text, found = re.subn(r"^spool = \{", 'spool = { min_free = "1MB",', text, flags=re.MULTILINE)
-        settings += "" if found else 'spool.min_free = "1MB"\n'
-    if not re.search(r"^(?:(?:alerts\.)?disk|alerts) = ", text, re.MULTILINE):
+        text += "" if found else '\n[transload.spool]\nmin_free = "1MB"\n'
+    if not re.search(r"^(disk|alerts) = ", text, re.MULTILINE):
         text, found = re.subn(r"^\[transload\.alerts\]$", r'\g<0>\ndisk = "1MB"', text, flags=re.MULTILINE)
-        settings += "" if found else 'alerts.disk = "1MB"\n'
-    if not settings:
-        return text
-    text, found = re.subn(r"^\[transload\]$", rf"\g<0>\n{settings.rstrip()}", text, count=1, flags=re.MULTILINE)
-    return text if found else f"[transload]\n{settings}{text}"
+        text += "" if found else '\n[transload.alerts]\ndisk = "1MB"\n'
+    return text

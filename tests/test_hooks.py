@@ -501,9 +501,8 @@ def test_a_stop_does_not_wait_for_a_function_that_hangs_and_what_it_was_told_of_
     assert {"slow.csv": "ready"} == {
         row["path"]: row["state"] for row in place.give("ls", "--json").document if row["state"] != "delivered"
     }
-    place.config(
-        (place.folder / "transload.toml").read_text() + 'on_received = { command = ["/bin/sh", "-c", "echo $TRANSLOAD_NAME >> again"] }\n'
-    )
+    hook = 'on_received = { command = ["/bin/sh", "-c", "echo $TRANSLOAD_NAME >> again"] }'
+    place.config((place.folder / "transload.toml").read_text().replace("[[routes]]", f"[[routes]]\n{hook}"))
     assert 0 == place.give("run").code
     assert "slow.csv\n" == (place.folder / "again").read_text()
 

@@ -233,7 +233,7 @@ class Transload:
             self._engine = self._begin("run", wanted, once=True)
             self._work_off(routes, asked, self._engine)
             self._engine.tidy()
-        return summarize(self.ledger, routes, asked, mark, time.monotonic() - begun, self.spool.full())
+        return summarize(self.ledger, routes, asked, mark, time.monotonic() - begun, self.spool.room.lack())
 
     def _others(self) -> bool:
         """Whether another live process already works off this ledger."""
@@ -245,10 +245,8 @@ class Transload:
             if not engine.wait_quiet(5.0):
                 _refuse_stuck(engine)
                 continue
-            if self.spool.refused:
-                # What nobody needs any more may make room for what waits.
+            if self.spool.room.refused:  # what nobody needs any more may make some
                 engine.collect()
-                self.spool.refused = False
             until = self._goes_on(routes, asked)
             if until is None:
                 return
@@ -257,7 +255,7 @@ class Transload:
 
     def _goes_on(self, routes: Sequence[Route], asked: int) -> int | None:
         """When the run goes on, None when it is over."""
-        ledger, full = self.ledger, self.spool.full()
+        ledger, full = self.ledger, self.spool.room.lack()
         rows, trips = ledger.looks.rows(), ledger.fleet.trips()
         times: list[int] = []
         for route in routes:

@@ -69,7 +69,7 @@ class Keeper:
         for name, route in active.items():
             if self._look_due(route, rows[name]):
                 wanted[route.source.remote] = wanted.get(route.source.remote, 0) + 1
-        room = work.spool.full() is None
+        room = work.spool.room.lack() is None
         for kind, name, remote, files, size in work.ledger.claims.due(list(active), work.node):
             if kind == "fetch" and (not room or active[name].source.server):
                 continue
@@ -122,7 +122,7 @@ class Keeper:
             if route.after != "keep":
                 # A home is where our server is, a remote can be reached from everywhere.
                 yield claims.settle(me, route.name, remote, node=node if route.source.server else None, files=route.batch.files)
-        for route in [route for route in sources if not route.source.server] if self._work.spool.full() is None else ():
+        for route in [route for route in sources if not route.source.server] if self._work.spool.room.lack() is None else ():
             yield claims.fetch(me, route.name, remote, files=route.batch.files, size=route.batch.bytes, spread=spread)
         for route in sources:
             if self._look_due(route, rows[route.name]):
@@ -190,6 +190,7 @@ class Keeper:
         freed = self._work.spool.collect(unneeded, keep)
         gone = self._collect_apart()
         self._work.spool.let_go(self._work.ledger.quarantine.held(), unneeded)
+        self._work.spool.room.refused = False
         return freed.bytes + gone
 
     def _collect_apart(self) -> int:

@@ -266,7 +266,7 @@ def test_a_full_spool_is_raised_and_gives_its_room_back(base, session, tmp_path)
         got = []
         with pytest.raises(Full):
             got.extend(session.fetch(entries, spool))
-        assert spool.free() > 200_000
+        assert spool.room.free() > 200_000
 
 
 def test_only_the_version_that_was_listed_is_removed_or_moved(base, session):

@@ -192,6 +192,20 @@ def test_the_operator_may_say_how_long_to_look():
         until(lambda: "gone" in ground.kept())
 
 
+def test_a_client_that_announced_the_size_and_sent_it_is_not_looked_for():
+    with FtpGround(arrival='{"grace": 30}') as ground:
+        with ground.raw() as raw:
+            raw.asks("ALLO 9", 200)
+            assert b"226" == raw.put("announced", b"nine byte")[:3]
+            raw.asks("ALLO 9", 200)
+            line = sending(raw, "gone")
+            line.sendall(b"xx")
+            line.close()
+            raw.hears(552)
+        assert {"announced": b"nine byte"} == ground.files()
+        assert ["gone"] == list(ground.kept())
+
+
 def test_without_a_ledger_it_is_the_same():
     with FtpGround(plain=True) as ground:
         with ground.raw() as raw:

@@ -13,6 +13,7 @@ from tests.servers.landings import USER, answered, evidence
 from transload.errors import Conflict, Full, LedgerAway, Missing, Refused, Unreachable
 from transload.model import Name
 from transload.servers.base import Sending
+from transload.spool.room import Room
 
 
 def test_a_yes_means_that_spool_ledger_and_home_have_it(wharf):
@@ -320,8 +321,7 @@ def test_one_that_is_not_sure_yet_keeps_no_other_waiting(wharf):
 
 def test_a_full_spool_is_said_before_a_byte_and_the_older_file_stays(wharf):
     wharf.put("a.csv", b"older")
-    wharf.spool.min_free = 1 << 60
-    wharf.spool._looked = -1.0
+    wharf.spool.room = Room(str(wharf.spool.folder), 1 << 60)
     with pytest.raises(Full):
         wharf.begin("a.csv")
     assert ({"a.csv": b"older"}, 1) == (wharf.files(hidden=True), len(wharf.arrivals()))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from transload import log
 from transload.engine.batches import Batches
 from transload.engine.news import News
+from transload.engine.pace import Pace
 from transload.engine.slots import Slots
 from transload.engine.watching import Watching
 from transload.errors import TransloadError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _BEAT = 5.0
 _IDLE = 2.0
-_LINGER = 5.0
 _BREATH = 0.25
 _SHARE = 10.0
 _SLOW = 1_000_000
@@ -41,6 +41,8 @@ class Engine:
         """A worker with these routes; `role` is how `status` shows it."""
         self._work, self._keeper, self._role = work, keeper, role
         self._queue_url, self._threads = queue_url, threads
+        self.worker = work.worker
+        """This worker's id."""
         self._slots: Slots | None = None
         self._stop, self._wake, self._quiet = threading.Event(), threading.Event(), threading.Event()
         self._overdue = threading.Event()
@@ -53,7 +55,7 @@ class Engine:
         self._turned = time.monotonic()
         self._renewing = self._shared = False
         self._opens = 0.0
-        self._worked, self._rests = time.monotonic(), False
+        self._pace = Pace(always=work.once)
         self._news = News()
         self._turner = threading.Thread(target=self._turns, name="transload-engine", daemon=True)
         self._log = log.get("transload.engine")
@@ -90,7 +92,6 @@ class Engine:
         keeper.begin()
         if self._slots is not None:
             self._slots.limit(work.connections)
-            self._rests = False
         self._watching.change(work.config)
         self.wake()
 
@@ -109,9 +110,9 @@ class Engine:
             mark.touch()
             self.collect()
 
-    def collect(self) -> int:
-        """Throw away what nobody needs any more; gives how many bytes."""
-        return self._keeper.collect()
+    def collect(self) -> None:
+        """Throw away what nobody needs any more."""
+        self._keeper.collect()
 
     def wake(self) -> None:
         """Something may be due: look at once."""
@@ -129,11 +130,6 @@ class Engine:
     def stuck(self, seconds: float) -> Exception | None:
         """Why nothing has gone on for so long, if nothing has: the ledger is away, or the program has a fault."""
         return self._fault if time.monotonic() - self._turned > seconds else None
-
-    @property
-    def worker(self) -> str:
-        """This worker's id."""
-        return self._work.worker
 
     @property
     def stopping(self) -> bool:
@@ -223,28 +219,15 @@ class Engine:
         if alone or beat:
             self._keep(slots, held)
         self._keeper.find(alone=alone)
-        self._rest_or_hurry(slots, working=bool(due or live), beat=beat)
-        slow = self._slow() if due else {}
-        limits = work.connections
+        self._pace.tell(slots, working=bool(due or live), beat=beat)
+        slow, limits = self._slow() if due else {}, work.connections
         for remote, count in due.items():
-            if remote not in limits:
-                continue
-            missing = min(count + slow.get(remote, 0), limits[remote]) - live.get(remote, 0)
+            missing = min(count + slow.get(remote, 0), limits.get(remote, 0)) - live.get(remote, 0)
             if missing > 0:
                 slots.ask(remote, missing)
         if not due and not live and not self._busy() and not self._wake.is_set():
             self._quiet.set()
         return bool(due or live)
-
-    def _rest_or_hurry(self, slots: Slots, *, working: bool, beat: bool) -> None:
-        """Look into the queues seldom once there has been nothing to do for a while, and often from the first work on."""
-        if working or self._work.once:
-            self._worked = time.monotonic()
-        rests = time.monotonic() - self._worked > _LINGER
-        # Another worker may have come and gone, and have had them looked into often.
-        if rests != self._rests or (rests and beat):
-            slots.pace(quick=not rests)
-            self._rests = rests
 
     def _slow(self) -> Mapping[str, int]:
         """How many batches of each remote have been in hand for a while: what is due does not wait for them."""
@@ -255,7 +238,7 @@ class Engine:
         self._slots = None
         if slots is not None:
             slots.close()
-        made, self._rests = self._joined_queues(), False
+        made = self._joined_queues()
         self._renewing = False
         return made
 

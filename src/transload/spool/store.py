@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -21,10 +20,9 @@ from transload.spool.layout import lay_out
 from transload.spool.locks import Turnstile
 from transload.spool.notes import Orphan
 from transload.spool.parts import Corner, Left, StreamPart, is_abandoned, resumable_part, resume_name
+from transload.spool.room import Room
 from transload.spool.telling import telling, told
-from transload.units import show_size
 
-_LOOK_AGAIN = 0.1
 _SLICE = 256
 
 
@@ -33,12 +31,10 @@ class Spool:
 
     def __init__(self, folder: Path, *, min_free: int, keep: float) -> None:
         """The spool in `folder`, made if need be; `min_free` bytes of its disk are left alone, unwanted bytes stay for `keep` seconds."""
-        self.folder, self.min_free, self.keep = folder, min_free, keep
-        self.refused = False
-        """Whether there was no room for something since somebody last looked."""
+        self.folder, self.keep = folder, keep
         self._base, self._parts = str(folder), folder / "parts"
         self._lock = threading.Lock()
-        self._free, self._looked = 0, -1.0
+        self.room = Room(self._base, min_free)
         with telling():
             if not self._parts.is_dir():
                 lay_out(folder)
@@ -76,11 +72,11 @@ class Spool:
             return self.fresh(size)
         corner = self._mine()
         with telling():
-            part = resumable_part(f"{self._parts}/{name}", size, corner, self.check_room)
+            part = resumable_part(f"{self._parts}/{name}", size, corner, self.room.check)
         if part is None:
             return self.fresh(size)
         try:
-            self.check_room(size - part.offset)
+            self.room.check(size - part.offset)
         except Full:
             part.keep()
             raise
@@ -88,23 +84,23 @@ class Spool:
 
     def fresh(self, size: int = 0) -> StreamPart:
         """A part for about `size` bytes that begins with nothing and cannot be resumed; raises Full."""
-        self.check_room(size)
+        self.room.check(size)
         corner = self._mine()
         with telling():
-            return StreamPart(*corner.create(), corner, self.check_room, resumable=False)
+            return StreamPart(*corner.create(), corner, self.room.check, resumable=False)
 
     def draft(self, size: int = 0) -> Draft:
         """An empty part for about `size` bytes that may be written in any order; raises Full."""
-        self.check_room(size)
+        self.room.check(size)
         corner = self._mine()
         with telling():
-            return Draft(*corner.create(), self.check_room)
+            return Draft(*corner.create(), self.room.check)
 
     def draft_of(self, left: Left) -> Draft:
         """A part that begins with what was `left` by an earlier try, which is no longer there then."""
         corner = self._mine()
         with telling():
-            return corner.draft_of(left, self.check_room)
+            return corner.draft_of(left, self.room.check)
 
     def claim(self, take: Callable[[Orphan], bool]) -> None:
         """Give `take` every part with a note whose process is gone, the one that was written last at the end; is it done with it?"""
@@ -126,7 +122,7 @@ class Spool:
 
     def small(self, data: bytes) -> Spooled:
         """A part of these few bytes, whole; raises Full."""
-        self.check_room(len(data))
+        self.room.check(len(data))
         path = self._mine().path()
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -238,34 +234,6 @@ class Spool:
                 os.rename(self.path(sha256), target)
             except OSError as error:
                 raise disk.told(error, target) from error
-
-    # Room
-
-    def free(self) -> int:
-        """How many bytes the spool's disk has left for us."""
-        with telling():
-            answer = os.statvfs(self._base)
-        return answer.f_bavail * answer.f_frsize
-
-    def full(self) -> str | None:
-        """Why nothing more can be fetched at present, if so."""
-        try:
-            self.check_room(0)
-        except Full as error:
-            return str(error)
-        return None
-
-    def check_room(self, size: int) -> None:
-        """Raise Full when `size` more bytes would leave less than `min_free`."""
-        now = time.monotonic()
-        if now - self._looked > _LOOK_AGAIN:
-            self._free, self._looked = self.free(), now
-        if self._free - size < self.min_free:
-            self._looked, self.refused = -1.0, True
-            message = (
-                f"the disk of the spool {self._base} has {show_size(self._free)} left, of which {show_size(self.min_free)} are to stay free"
-            )
-            raise Full(message)
 
     # Going
 

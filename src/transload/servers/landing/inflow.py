@@ -100,8 +100,8 @@ class Inflow:
 
     @property
     def grace(self) -> float | None:
-        """For how many seconds to look for a client that died."""
-        return self.contract.grace
+        """For how many seconds to look for a client that died: not at all where as much came as was announced."""
+        return 0.0 if not self.offset and self.sending.size == self.draft.size else self.contract.grace
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises Full or Refused."""

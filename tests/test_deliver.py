@@ -352,7 +352,7 @@ def test_a_full_spool_is_waited_for(tiny, yard):
     assert "seen" == it.hand.states()["big"]
     assert [] == [name for name in os.listdir(tiny / "parts") if not name.endswith(".alive") and os.path.isfile(tiny / "parts" / name)]
     (tiny / "ballast").unlink()
-    it.hand.spool._looked = -1.0
+    it.hand.spool.room._looked = -1.0
     it.hand.again()
     it.hand.work_off()
     assert it.at("src") == it.delivered

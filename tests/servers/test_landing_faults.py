@@ -52,7 +52,7 @@ def test_a_full_disk_leaves_the_older_file_whole_and_it_goes_on_when_there_is_ro
             assert {"a.csv": b"older"} == {name: body for name, body in wharf.files(hidden=True).items() if name == "a.csv"}
             assert 1 == len(wharf.arrivals())
             enlarge(place)
-            wharf.spool._looked = -1.0
+            wharf.spool.room._looked = -1.0
             wharf.put("a.csv", DATA)
             assert DATA == wharf.files()["a.csv"]
             assert 2 == len(wharf.arrivals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.servers.landings import USER, Wharf, answered, evidence
 from transload.model import Name
 from transload.servers.base import KEPT, RESERVED
 from transload.servers.landing import FolderLanding, groups, members, placing
+from transload.servers.landing.mending import Mending
 
 
 @pytest.fixture
@@ -191,3 +193,14 @@ def test_a_server_that_stops_keeps_what_it_was_not_sure_of(wharf):
     wharf.landing = wharf.opened()
     wharf.put("a.csv", b"a and more", append=True)
     assert {"a.csv": b"data and more"} == wharf.files(hidden=True)
+
+
+def test_what_came_since_the_process_began_is_not_a_dead_ones(wharf):
+    """Another program changed it, not a death: it stays as it is until a later process finds it."""
+    mending = Mending(wharf.ledger, wharf.spool, "n1", nullcontext())
+    wharf.put("a.csv", b"data")
+    at(wharf, "a.csv").write_bytes(b"longer than before")
+    assert 0 == mending.mend(lambda _: wharf.home, lambda: True)
+    assert {"a.csv": b"longer than before"} == wharf.files()
+    assert 1 == Mending(wharf.ledger, wharf.spool, "n1", nullcontext()).mend(lambda _: wharf.home, lambda: True)
+    assert b"data" == wharf.files()["a.csv"]

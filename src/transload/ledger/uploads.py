@@ -106,10 +106,12 @@ class Uploads:
                 connection, f"{_SELECT} where state = 'here' and node = ? and id < ? order by id desc limit ?", node, before, limit
             )
 
-    def last(self, node: str) -> int:
-        """When something was last written about a file of this node."""
+    def last(self, node: str) -> tuple[int, int]:
+        """When something was last written about a file of this node, and the number of the newest."""
+        query = "select coalesce(max(updated), 0), coalesce(max(id), 0) from uploads where node = ?"
         with self._db.read() as connection:
-            return int(rows(connection, "select coalesce(max(updated), 0) from uploads where node = ?", node).scalar())
+            updated, newest = rows(connection, query, node).first()
+            return int(updated), int(newest)
 
     def lost(self, ids: Sequence[int], reason: str) -> None:
         """These files are in no home any more."""

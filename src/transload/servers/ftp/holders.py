@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 _EXITING = 0x4
-_PAUSE = 0.25
-"""Seconds between two looks through all programs."""
+_PAUSE, _SHARE = 0.25, 20
+"""Seconds between two looks through all programs, and how many times as long as a look it is at least."""
 _HELD = ("01", "08")
 """The states ESTABLISHED and CLOSE_WAIT, as /proc/net/tcp has them."""
 
@@ -53,14 +53,15 @@ class Holders:
         return set()
 
     def _look(self) -> None:
+        at = time.monotonic()
         try:
-            at = time.monotonic()
             self._found = _programs()
             self._at = at
         except OSError:
             self._found = {}
         finally:
-            self._next = time.monotonic() + _PAUSE
+            ended = time.monotonic()
+            self._next = ended + max(_PAUSE, _SHARE * (ended - at))
             self._looking.release()
 
 

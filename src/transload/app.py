@@ -255,13 +255,13 @@ class Transload:
 
     def _goes_on(self, routes: Sequence[Route], asked: int) -> int | None:
         """When the run goes on, None when it is over."""
-        ledger, full = self.ledger, self.spool.room.lack()
+        ledger, times = self.ledger, list[int]()
         rows, trips = ledger.looks.rows(), ledger.fleet.trips()
-        times: list[int] = []
         for route in routes:
             given_up = {name for name, trip in trips.items() if trip.failures >= route.attempts}
             row, source = rows[route.name], route.source.remote
-            left = ledger.view.left(route.name, route.attempts, patience=now() + round(max(route.source.settle, _PATIENCE) * 1e6))
+            patience = now() + round(max(route.source.settle, _PATIENCE) * 1e6)
+            left = ledger.view.left(route.name, route.attempts, patience=patience, fetching=self.spool.room.lack() is None)
             if source not in given_up and not route.source.server:
                 if row.claim is not None or (row.started or 0) < asked:
                     times.append(now())
@@ -275,7 +275,7 @@ class Transload:
                 waiting = [trips[name].next_try or 0 for name in mine & trips.keys() - given_up]
                 if waiting:
                     times.append(max(min(waiting), now()))
-                elif not mine & given_up and not (full and left.open <= ledger.view.standing(route.name).get("seen", 0)):
+                elif not mine & given_up:
                     times.append(now())
         return min(times) if times else None
 

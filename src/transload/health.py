@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,5 +185,4 @@ def _free(folder: Path) -> int:
     """How many bytes the disk of `folder` has left, made or not made yet."""
     while not folder.exists():
         folder = folder.parent
-    answer = os.statvfs(folder)
-    return answer.f_bavail * answer.f_frsize
+    return shutil.disk_usage(folder).free

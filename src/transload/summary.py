@@ -78,9 +78,9 @@ def _route(
     fetched, size = happened.get(("received", False), (0, 0))
     # What our own servers receive is not looked for.
     looked = route.source.server or (row.ended or 0) >= asked
-    error = (
-        (None if route.source.server else row.error) if looked else away.remotes.get(route.source.remote, "the source was not looked at")
-    )
+    error = None if route.source.server else row.error
+    if not looked:
+        error = away.remotes.get(route.source.remote, "the source was not looked at")
     failures = [{"path": "", "reason": error}] if error else []
     failures += [{"path": one.text, "reason": _reason(ledger, route, one, away)} for one in ledger.view.failures(route.name)]
     return RouteSummary(

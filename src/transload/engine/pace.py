@@ -17,7 +17,7 @@ class Pace:
     def __init__(self, *, always: bool) -> None:
         """`always` looks often whatever happens: a run is waited for."""
         self._always = always
-        self._worked, self.rests = time.monotonic(), False
+        self._worked, self._rests = time.monotonic(), False
 
     def tell(self, slots: Slots, *, working: bool, beat: bool) -> None:
         """There is something to do now, or nothing; with `beat`, see to it that the others hold to it."""
@@ -25,6 +25,6 @@ class Pace:
             self._worked = time.monotonic()
         rests = time.monotonic() - self._worked > _LINGER
         # Another worker may have come and gone, and have had them looked into often.
-        if rests != self.rests or (rests and beat):
+        if rests != self._rests or (rests and beat):
             slots.pace(quick=not rests)
-            self.rests = rests
+            self._rests = rests

@@ -106,12 +106,15 @@ class Uploads:
                 connection, f"{_SELECT} where state = 'here' and node = ? and id < ? order by id desc limit ?", node, before, limit
             )
 
-    def last(self, node: str) -> tuple[int, int]:
-        """When something was last written about a file of this node, and the number of the newest."""
-        query = "select coalesce(max(updated), 0), coalesce(max(id), 0) from uploads where node = ?"
+    def newest(self) -> int:
+        """The number of the newest of all, 0 for none."""
         with self._db.read() as connection:
-            updated, newest = rows(connection, query, node).first()
-            return int(updated), int(newest)
+            return int(rows(connection, "select coalesce(max(id), 0) from uploads").scalar())
+
+    def last(self, node: str, newest: int) -> int:
+        """When something was last written about a file of this node, of those up to the number `newest`."""
+        with self._db.read() as connection:
+            return int(rows(connection, "select coalesce(max(updated), 0) from uploads where node = ? and id <= ?", node, newest).scalar())
 
     def lost(self, ids: Sequence[int], reason: str) -> None:
         """These files are in no home any more."""

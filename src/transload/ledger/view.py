@@ -145,15 +145,16 @@ class View:
             rows = connection.execute(query.group_by(arrivals.c.route, arrivals.c.state)).all()
         return [Count(row[0], row[1], int(row[2]), int(row[3]), int(row[4])) for row in rows]
 
-    def left(self, route: str, attempts: int, *, patience: int | None = None) -> Left:
+    def left(self, route: str, attempts: int, *, patience: int | None = None, fetching: bool = True) -> Left:
         """What there is still to do for a route; what is held after `attempts` tries counts as given up for now.
 
-        So does what was never tried and waits until after the moment `patience`: for its age, for its destination.
+        So does what was never tried and waits until after the moment `patience`: for its age, for its destination. Without
+        `fetching` what is still to be fetched does not count.
         """
         at = now()
-        mine = arrivals.c.route == route
+        mine, states = arrivals.c.route == route, ("seen", "received") if fetching else ("received",)
         parts = [
-            select(arrivals.c.claim, arrivals.c.next_try, arrivals.c.attempts).where(mine, arrivals.c.state.in_(("seen", "received"))),
+            select(arrivals.c.claim, arrivals.c.next_try, arrivals.c.attempts).where(mine, arrivals.c.state.in_(states)),
             select(deliveries.c.claim, deliveries.c.next_try, deliveries.c.attempts).where(deliveries.c.route == route, still_open),
             select(arrivals.c.settle_claim, arrivals.c.next_try, literal(0)).where(
                 mine, unsettled, (arrivals.c.state + "").in_(("delivered", "split"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import time
 
 from transload.errors import Full
@@ -25,8 +25,7 @@ class Room:
     def free(self) -> int:
         """How many bytes the disk has left for us."""
         with telling():
-            answer = os.statvfs(self._base)
-        return answer.f_bavail * answer.f_frsize
+            return shutil.disk_usage(self._base).free
 
     def check(self, size: int) -> None:
         """Raise Full when `size` more bytes would leave less than `min_free`."""

@@ -36,15 +36,15 @@ class Mending:
         """`turn` is held while a file is looked at and put right."""
         self._ledger, self._spool, self._node, self._turn = ledger, spool, node, turn
         self._restored: set[tuple[str, int, str]] = set()
-        self._before: tuple[int, int] | None = None
+        self._newest: int | None = None
         with suppress(TransloadError):
-            self._before = ledger.uploads.last(node)
+            self._newest = ledger.uploads.newest()
 
     def mend(self, home_of: Callable[[str], Home | None], go_on: Callable[[], bool]) -> int:
         """Every file that the ledger says is here; gives how many were put right."""
         # What came since this process began is not a dead one's.
-        last, newest = self._before or self._ledger.uploads.last(self._node)
-        number, count = newest + 1, 0
+        newest = self._ledger.uploads.newest() if self._newest is None else self._newest
+        last, number, count = self._ledger.uploads.last(self._node, newest), newest + 1, 0
         homes: dict[str, Home | None] = {}
         while rows := self._ledger.uploads.here(self._node, number, _SLICE):
             for row in rows:

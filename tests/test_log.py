@@ -259,6 +259,7 @@ def test_a_stopped_process_that_holds_the_lock_stops_no_log(tmp_path):
 
 def test_no_two_processes_tear_a_line_or_lose_one_over_a_rotation(tmp_path):
     code = """
+import fcntl
 import sys
 from pathlib import Path
 from transload.log.files import LogFile
@@ -270,7 +271,9 @@ for number in range(2000):
     if number % 100 == 0:
         file._day = None
     if number == 1000 and me == "0":
-        path.with_name(f".{path.name}.lock").write_text(sys.argv[3])
+        with path.with_name(f".{path.name}.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(sys.argv[3])
     file.write(f"{me} {number} " + me * (number % 700))
 """
     path = tmp_path / "m.log"

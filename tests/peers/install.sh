@@ -10,7 +10,7 @@ peers="$PWD/.peers"
 has() { command -v "$1" >/dev/null 2>&1; }
 
 missing=""
-for pair in vsftpd:vsftpd lftp:lftp sshd:openssh-server ssh:openssh-client sftp:openssh-client nginx:nginx-light \
+for pair in vsftpd:vsftpd lftp:lftp sshd:openssh-server ssh:openssh-client sftp:openssh-client psftp:putty-tools nginx:nginx-light \
     initdb:postgresql db5.3_load:db5.3-util curl:curl strace:strace tnftp:tnftp ip:iproute2 clamd:clamav-daemon clamdscan:clamdscan \
     zip:zip unzip:unzip zstd:zstd xz:xz-utils 7z:p7zip-full bsdtar:libarchive-tools xorriso:xorriso genisoimage:genisoimage gcab:gcab; do
     has "${pair%%:*}" || missing="$missing ${pair##*:}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import ftplib
+import hashlib
 import itertools
 import os
 import shlex
@@ -205,6 +207,25 @@ class OpenSsh(Client):
 
     def reget(self, remote: str, local: str) -> None:
         self._sftp(f"reget {remote} {local}")
+
+
+class Psftp(OpenSsh):
+    """PuTTY's psftp, whose code WinSCP's and FileZilla's SFTP come from; by password."""
+
+    def _sftp(self, command: str) -> str:
+        script = self.here / "psftp.txt"
+        script.write_text(f"{command}\n")
+        key = self.run(["ssh-keyscan", "-p", str(self.port), self.up.host]).split()[2]
+        mark = base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode().rstrip("=")
+        login = ["-P", str(self.port), "-pw", PASSWORD, "-hostkey", f"SHA256:{mark}", f"{USER}@{self.up.host}"]
+        return self.run([program("psftp"), "-batch", "-b", str(script), *login])
+
+    def names(self, folder: str) -> set[str]:
+        lines = self._sftp(f"ls {folder}").splitlines()
+        return {line.split()[-1] for line in lines if line[:1] in {"-", "d"}} - {".", ".."}
+
+    def rename(self, old: str, new: str) -> None:
+        self._sftp(f"mv {old} {new}")
 
 
 class Scp(OpenSsh):
@@ -452,6 +473,7 @@ def ssh_options(up: Any) -> list[str]:
 
 
 CLIENTS: dict[str, type[Client]] = {
-    "curl": Curl, "lftp": Lftp, "sftp": OpenSsh, "scp": Scp, "ftp": Tnftp, "rclone": Rclone, "ftplib": Ftplib, "paramiko": Paramiko,
+    "curl": Curl, "lftp": Lftp, "sftp": OpenSsh, "scp": Scp, "psftp": Psftp, "ftp": Tnftp,
+    "rclone": Rclone, "ftplib": Ftplib, "paramiko": Paramiko,
 }  # fmt: skip
 EACH = [(name, way) for name, client in CLIENTS.items() for way in client.ways]

@@ -233,6 +233,19 @@ def test_another_key_is_one_line_and_an_older_one_goes_on_reading(place):
     assert 0 == place.give("quarantine", "release", number, "--why", "ours", env=env).code
 
 
+def test_what_lay_there_before_there_was_a_key_is_found_by_a_retry(place):
+    number = caught(place, "a.csv")["a.csv"]
+    spool_forgets(place)
+    key(place)
+    sealing(place)
+    assert f"{copies(place)[0]} on " in place.give("quarantine", "show", number).out
+    assert 0 == place.give("retry", number).code
+    again(place, code=1)
+    [one] = place.give("quarantine", "ls", "--json").document
+    assert (number, "held") == (str(one["arrival"]), one["state"])
+    assert [".sealed"] == [path.suffix for path in copies(place)]
+
+
 def test_what_cannot_be_encrypted_waits_and_is_not_lost(place):
     # A command is not run by `check`: its key is found to be none when it is needed.
     sealing(place, key='{ command = ["cat", "key"] }')

@@ -204,6 +204,7 @@ def test_what_lay_there_before_there_was_a_key_stays_readable_and_is_sealed_when
     plain, sealing = Vault(tmp_path / "vault"), Vault(tmp_path / "vault", Keys(key("KEY_ONE")))
     sha256 = put(plain, CANARY)
     assert CANARY == b"".join(sealing.read(sha256))
+    assert (True, sha256) == (sealing.has(sha256), sealing.path(sha256).name)
     put(sealing, CANARY)
     assert [f"{sha256}.sealed"] == copies(sealing)
     assert CANARY == b"".join(sealing.read(sha256))

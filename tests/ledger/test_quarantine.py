@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 
 from tests.ledger.acts import sha
 from tests.ledger.test_processing import bring, process
@@ -13,6 +14,7 @@ from transload.errors import Missing
 from transload.ledger import Ledger, now
 from transload.ledger.processing import Done
 from transload.ledger.schema import audit
+from transload.ledger.schema_of_steps import quarantine
 
 HOUR = 3_600_000_000
 
@@ -66,6 +68,44 @@ def test_two_that_expire_at_once_discard_each_file_once(url, ledger, acts):
         one.join()
     assert 20 == sum(counts)
     assert 20 == len({subject for *_, subject, _ in written(ledger)}) == len(written(ledger))
+
+
+def test_two_that_decide_at_once_decide_one_thing(url, ledger, acts):
+    [number] = put(ledger, acts, "a")
+    done, refused = [], []
+
+    def decide(act: str) -> None:
+        mine = Ledger(url)
+        try:
+            getattr(mine.quarantine, act)(number, act, "now")
+            done.append(act)
+        except Missing as error:
+            refused.append(str(error))
+        finally:
+            mine.close()
+
+    several = [threading.Thread(target=decide, args=[act]) for act in ("release", "discard")]
+    with ledger.database.write() as connection:
+        connection.execute(update(quarantine).where(quarantine.c.arrival == number).values(reason="infected: Y"))
+        for one in several:
+            one.start()
+        while not ledger.database.sqlite and _waiting(ledger) < 2:
+            time.sleep(0.01)
+    for one in several:
+        one.join()
+    [act] = done
+    state, then = {"release": ("released", "received"), "discard": ("discarded", "skipped")}[act]
+    assert (state, act) == (ledger.quarantine.get(number).state, ledger.quarantine.get(number).who)
+    assert then == acts.state(number)
+    assert [f"arrival {number} was {state} before, by {act}: now"] == refused
+    assert [(act, state, str(number), "now")] == written(ledger)
+
+
+def _waiting(ledger) -> int:
+    """How many sessions wait for a lock that another one has."""
+    query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with ledger.database.read() as connection:
+        return connection.execute(text(query)).scalar()
 
 
 def test_a_copy_is_wanted_as_long_as_somebody_may_ask_for_it(ledger, acts):

@@ -130,13 +130,11 @@ class Quarantine:
     def _decide(self, arrival: int, state: str, who: str, why: str) -> None:
         at = now()
         with self._db.write() as connection:
-            found = _get(connection, arrival)
-            if found.state != "held":
+            # Who decides first has decided: the other waits for that, and is told.
+            if rows(connection, _DECIDE, state, who, why, at, arrival).first() is None:
+                found = _get(connection, arrival)
                 message = f"arrival {arrival} was {found.state} before, by {found.who}: {found.why}"
                 raise Missing(message)
-            rows(
-                connection, "update quarantine set state = ?, who = ?, why = ?, decided = ? where arrival = ?", state, who, why, at, arrival
-            )
             then, reason = ("received", None) if state == "released" else ("skipped", f"discarded by {who}: {why}")
             rows(connection, _GO, then, reason, at, arrival)
             rows(connection, _EVENT, arrival, at, state, f"by {who}: {why}")
@@ -163,6 +161,7 @@ _GO = (
     "update arrivals set state = ?, reason = ?, next_try = null, attempts = 0, deaths = 0, updated = ? "
     "where id = ? and state = 'quarantined'"
 )
+_DECIDE = "update quarantine set state = ?, who = ?, why = ?, decided = ? where arrival = ? and state = 'held' returning arrival"
 _DECIDED = (
     "update quarantine set state = ?, who = ?, why = ?, decided = ? where arrival = ? and state in ('held', 'discarded') and state <> ?"
 )

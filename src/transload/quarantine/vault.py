@@ -111,8 +111,8 @@ class Vault:
 
     def path(self, sha256: str) -> Path:
         """Where the copy of these bytes lies, or would."""
-        place = self._place(sha256, sealed=True)
-        return place if place.exists() or self._keys.seals else self._place(sha256, sealed=False)
+        places = [self._place(sha256, sealed=False), self._place(sha256, sealed=True)]
+        return next((place for place in places if place.exists()), places[self._keys.seals])
 
     def read(self, sha256: str) -> Iterator[bytes]:
         """The bytes, a block at a time; they are what they should be only once the last one has come.

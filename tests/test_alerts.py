@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
 
-from tests.engine.byhand import Yard
+from tests.engine.byhand import ByHand, Yard
 from tests.peers.receiver import Receiver
 from tests.test_process import Judge
 from transload import crash
+from transload.alerts import Finding, tell_all
 from transload.config.kinds import STEPS
-from transload.ledger import now
+from transload.ledger import News, now
 
 STEP = 'steps = [{ kind = "judge" }]'
 HOUR = 3_600_000_000
@@ -155,6 +158,31 @@ def test_a_death_between_the_sending_and_the_ledger_tells_it_once_more_and_then_
     assert 1 == len({json.loads(body)["id"] for _, _, body in receiver.got}), "who gets it twice can tell"
 
 
+def test_two_processes_that_tell_at_once_tell_it_once(alerts, receiver):
+    it = alerts()
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    it.hand.find()
+    receiver.wait.clear()
+    with ByHand(it.file, name="a run") as run, ByHand(it.file, name="another") as other:
+        several = [threading.Thread(target=tell_all, args=[run.work]), threading.Thread(target=tell_all, args=[other.work])]
+        several.append(threading.Thread(target=it.hand.work_off))
+        for one in several:
+            one.start()
+            while not receiver.got:
+                time.sleep(0.01)
+        time.sleep(0.1)
+        receiver.wait.set()
+        for one in several:
+            one.join()
+        assert ["a.csv"] == [subject for _, subject, _ in _told(receiver)]
+        it.put("b.csv", b"bad")
+        it.hand.go()
+        it.hand.find()
+        tell_all(run.work)
+    assert ["a.csv", "b.csv"] == [subject for _, subject, _ in _told(receiver)]
+
+
 def test_notices_of_one_kind_wait_for_each_other_and_come_as_one(alerts, receiver):
     it = alerts(ops='group = "1h"')
     for number in range(3):
@@ -258,7 +286,7 @@ def test_files_that_wait_unscanned_are_told_after_a_time_and_when_they_go_on(ale
         _find_and_tell(it)
     [(event, _, reason)] = _told(receiver)
     assert "scanner" == event
-    assert reason.startswith("1 files wait: not scanned: ")
+    assert reason.startswith("1 file waits: not scanned: ")
     _age(it, "update arrivals set state = 'skipped'")
     _find_and_tell(it)
     assert "recovered" == _told(receiver)[-1][0]
@@ -293,6 +321,82 @@ def test_what_stands_wrong_about_a_route_that_is_no_more_is_over_without_a_word(
     _find_and_tell(it)
     assert ["late"] == [event for event, _, _ in _told(receiver)]
     assert {} == it.hand.ledger.notices.conditions()
+
+
+LATE = """
+expect = { every = "1h" }
+[[routes]]
+name = "s"
+from = { remote = "other", settle = "0s" }
+to = [{ remote = "dst" }]
+expect = { every = "1h" }
+"""
+
+
+def test_a_run_of_one_route_forgets_nothing_about_another(alerts, receiver):
+    it = alerts(LATE)
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    _find_and_tell(it)
+    assert {"r", "s"} == {one["route"] for _, _, body in receiver.got for one in json.loads(body)["notices"]}
+    finding = Finding(it.hand.work, [it.hand.work.route("s")])
+    finding.begin()
+    finding.look(alone=True)
+    it.put("a.csv")
+    it.hand.go()
+    for _ in range(2):
+        _find_and_tell(it)
+    assert ["late", "late", "recovered"] == [event for event, _, _ in _told(receiver)]
+    assert ["late/s"] == list(it.hand.ledger.notices.conditions())
+
+
+def test_two_that_find_the_same_at_once_tell_it_once(alerts, receiver, monkeypatch):
+    it = alerts(alerts='disk = "900TB"')
+    _age(it, "delete from notices")
+    _age(it, "delete from conditions")
+    book = it.hand.ledger.notices
+    both = [Finding(it.hand.work, it.hand.config.routes) for _ in range(2)]
+
+    def after_the_other(found: News) -> None:
+        monkeypatch.undo()
+        both[1].look(alone=True)
+        book.write(found)
+
+    monkeypatch.setattr(book, "write", after_the_other)
+    both[0].look(alone=True)
+    it.hand.work_off()
+    assert ["disk"] == [event for event, _, _ in _told(receiver)]
+
+
+# A clock that was ahead
+
+
+def test_a_clock_that_was_ahead_leaves_nothing_untold(alerts, receiver):
+    it = alerts(f"{STEP}\n" + 'expect = { every = "1h" }', ops='group = "0s"\nrate = 1')
+    ahead = 30 * 24 * HOUR
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    _find_and_tell(it)
+    _age(it, "update watches set at = at + :much", much=ahead)
+    _age(it, "update notices set at = at + :much, sent = sent + :much", much=ahead)
+    it.hand.find()
+    with it.hand.ledger.database.write() as connection:
+        connection.execute(text("update watches set at = at - :much where name like 'expect/%'"), {"much": 2 * HOUR})
+    it.put("b.csv", b"bad")
+    it.hand.go()
+    _find_and_tell(it)
+    assert ["a.csv", "", "b.csv"] == sorted((subject for _, subject, _ in _told(receiver)), key=["a.csv", "", "b.csv"].index)
+    assert {"quarantined", "late"} == {event for event, _, _ in _told(receiver)}
+
+
+def test_what_begins_to_wait_by_a_clock_that_was_ahead_begins_anew(alerts, receiver, tmp_path):
+    it = alerts(f'steps = [{{ kind = "scan", clamd = "unix:{tmp_path}/nobody.ctl" }}]')
+    it.put("a.csv", b"a")
+    it.hand.go()
+    it.hand.find()
+    _age(it, "update conditions set since = since + :much", much=HOUR)
+    it.hand.find()
+    [one] = it.hand.ledger.notices.conditions().values()
+    assert (False, True) == (one.told, one.since <= now())
 
 
 def test_notices_are_forgotten_in_the_end(alerts):

@@ -51,10 +51,10 @@ class Finding:
     def look(self, *, alone: bool) -> None:
         """Look at all there is, or (where another does that, not `alone`) at this machine only."""
         at, book, news = now(), self._work.ledger.notices, News()
-        before = book.conditions()
+        before = _begun_by_now(book.conditions(), news, at)
         found = dict(self._disk(at))
         if alone:
-            watching = book.watching()
+            watching = _set_back(book.watching(), news, at)
             for some in (self._late(watching, at), self._empty(), self._unscanned(before, at), self._backlog(at)):
                 found |= dict(some)
             self._forget_others(before, news)
@@ -63,15 +63,16 @@ class Finding:
             standing, over, notice = change(name, wrong, before.get(name), at)
             news.standing += [standing] if standing else []
             news.over += [name] if over else []
-            self._owe(notice, news)
+            if notice is not None:
+                news.told[name] = list(self._owed(notice))
         if news.notices or news.standing or news.over or news.watches:
             book.write(news)
 
-    def _owe(self, notice: Notice | None, news: News) -> None:
-        if notice is not None:
-            news.notices += [
-                (name, notice) for name in self._work.config.told_of(notice.route) if self._work.config.notify[name].wants(notice)
-            ]
+    def _owed(self, notice: Notice) -> Iterator[tuple[str, Notice]]:
+        """Whom it is to be told."""
+        for name in self._work.config.told_of(notice.route):
+            if self._work.config.notify[name].wants(notice):
+                yield name, notice
 
     def _troubles(self, watching: dict[str, int], news: News, at: int) -> None:
         """What was quarantined and what has failed since the last time; never what was before anybody was to be told."""
@@ -80,14 +81,16 @@ class Finding:
         found = self._work.ledger.notices.troubles(max(watching[_READ] - _BACK, watching[_BEGUN]))
         for one in found:
             if one.key not in self._read:
-                self._owe(one, news)
+                news.notices += self._owed(one)
         self._read = {one.key for one in found}
         if watching[_READ] + _BACK // 2 < at:
             news.watches.append((_READ, at))
 
     def _late(self, watching: dict[str, int], at: int) -> _Found:
         for route in self._routes:
-            verdict = lateness(self._work.ledger, route, watching, at) if self._quiet.get(route.name, 0) <= at else None
+            # A clock that was ahead keeps nobody quiet.
+            quiet = 0 < self._quiet.get(route.name, 0) - at <= _SOMETIMES
+            verdict = None if quiet else lateness(self._work.ledger, route, watching, at)
             if verdict is not None:
                 self._quiet[route.name] = at + _AGAIN if isinstance(verdict, Late) else min(verdict.until, at + _SOMETIMES)
                 yield from _judged(f"late/{route.name}", route, verdict)
@@ -104,7 +107,7 @@ class Finding:
         waiting = {one.route: one for one in self._work.ledger.notices.unscanned()}
         for route in self._routes:
             one = waiting.get(route.name)
-            told = f"{one.files:,} files wait: {one.reason}" if one else ""
+            told = f"{'1 file waits' if one.files == 1 else f'{one.files:,} files wait'}: {one.reason}" if one else ""
             wrong = Wrong("scanner", route.name, "", told, at, self._work.config.settings.alerts.scanner) if one else None
             if wrong is not None or f"scanner/{route.name}" in before:
                 yield f"scanner/{route.name}", wrong
@@ -127,14 +130,32 @@ class Finding:
             yield f"disk/{node}", None
 
     def _forget_others(self, before: dict[str, Condition], news: News) -> None:
-        """What is about a route, an expectation or a machine that is no more is over, and nobody has to hear of it."""
-        routes = {route.name: route for route in self._routes}
+        """What is about a route, an expectation or a machine that is no more is over, and nobody has to hear of it.
+
+        A run of some routes says nothing of the others.
+        """
+        enabled = [route for route in self._work.config.routes if route.enabled]
+        routes = {route.name: route for route in (*enabled, *self._routes)}
         nodes = {self._work.node, *(worker.node for worker in self._work.ledger.fleet.workers())}
         for name, one in before.items():
             route = routes.get(one.route)
             expects = route is not None and route.expect is not None
             gone = one.subject not in nodes if one.event == "disk" else route is None or (one.event in ("late", "empty") and not expects)
             news.over += [name] if gone else []
+
+
+def _set_back(watching: dict[str, int], news: News, at: int) -> dict[str, int]:
+    """What is watched from a time that is yet to come, by a clock that was ahead, is watched from now on."""
+    ahead = dict.fromkeys((name for name, since in watching.items() if since > at + _BACK), at)
+    news.watches += ahead.items()
+    return watching | ahead
+
+
+def _begun_by_now(before: dict[str, Condition], news: News, at: int) -> dict[str, Condition]:
+    """The same of what is not told yet, as it has to last a while first: it begins anew."""
+    ahead = {name for name, one in before.items() if not one.told and one.since > at + _BACK}
+    news.over += ahead
+    return {name: one for name, one in before.items() if name not in ahead}
 
 
 def _judged(name: str, route: Route, verdict: Verdict) -> _Found:

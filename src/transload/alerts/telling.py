@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from transload import crash, log
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOUR = 3_600_000_000
 _FIRST, _CAP = 5.0, 900.0
+_LOOK = 0.05
 _GIVEN_UP = 8
 """What an answer that no second try can better counts for in the back-off."""
 
@@ -48,23 +50,37 @@ def due(work: Workplace) -> list[str]:
 
 def _is_due(work: Workplace, name: str, target: Target, first: int) -> bool:
     at = now()
-    # A clock that was ahead holds nothing back.
+    # A clock that was ahead holds nothing back, here and below.
     if first <= at < first + round(target.group * 1e6):
         return False
-    return len(work.ledger.notices.sent_since(name, at - _HOUR)) < target.rate
+    return sum(sent <= at for sent in work.ledger.notices.sent_since(name, at - _HOUR)) < target.rate
 
 
 def tell(work: Workplace, claim: Claim) -> None:
     """Send a target the messages that are due."""
     name = claim.remote.removeprefix(NOTIFY)
-    _send(work, name, work.config.notify[name], claim.id)
+    _tell(work, name, work.config.notify[name], claim.id)
 
 
 def tell_all(work: Workplace) -> None:
     """Send every target what it is owed, without waiting for more: this process ends."""
     waiting = work.ledger.notices.waiting() if work.config.notify else {}
     for name in waiting.keys() & work.config.notify.keys():
-        _send(work, name, work.config.notify[name].model_copy(update={"group": 0.0}), None)
+        _tell(work, name, work.config.notify[name].model_copy(update={"group": 0.0}), None)
+
+
+def _tell(work: Workplace, name: str, target: Target, claim: int | None) -> None:
+    """Send it alone: another process that tells it meanwhile, a run beside this one, would send the same."""
+    presence, lock = work.ledger.presence, f"telling-{name}"
+    until = time.monotonic() + target.timeout + 1.0
+    while not presence.hold(lock):
+        if time.monotonic() > until:
+            return
+        time.sleep(_LOOK)
+    try:
+        _send(work, name, target, claim)
+    finally:
+        presence.release(lock)
 
 
 def _send(work: Workplace, name: str, target: Target, claim: int | None) -> None:

@@ -50,9 +50,13 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class News:
-    """What is written down together: notices for targets, conditions that are there or there no more, watches moved on."""
+    """What is written down together: notices for targets, conditions that are there or there no more, watches moved on.
+
+    `told` is what the targets are told of a condition, by its name: only by the one who changes it.
+    """
 
     notices: list[tuple[str, Notice]] = field(default_factory=list)
+    told: dict[str, list[tuple[str, Notice]]] = field(default_factory=dict)
     standing: list[Condition] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
     watches: list[tuple[str, int]] = field(default_factory=list)
@@ -104,11 +108,15 @@ class Notices:
                 yield Came(*number_and_row[1:])
 
     def write(self, news: News) -> None:
-        """Write it down, all or nothing; a notice that a target has under the same key is not owed to it again."""
+        """Write it down, all or nothing; a notice that a target has under the same key is not owed to it again.
+
+        What somebody else has found meanwhile stands as they found it, and is not told once more.
+        """
         with self._db.write() as connection:
-            each(connection, _ADD, [(target, one.key, *_facts(one)) for target, one in news.notices])
-            each(connection, "delete from conditions where name = ?", [(name,) for name in news.over])
-            each(connection, _STANDS, list(news.standing))
+            changed = [name for name in sorted(news.over) if rows(connection, _OVER, name).first()]
+            changed += [one.name for one in sorted(news.standing) if rows(connection, _STANDS, *one).first()]
+            notices = news.notices + [one for name in changed for one in news.told.get(name, ())]
+            each(connection, _ADD, [(target, one.key, *_facts(one)) for target, one in notices])
             each(connection, _WATCH, news.watches)
 
     def waiting(self) -> dict[str, tuple[int, int]]:
@@ -184,9 +192,11 @@ _ADD = (
     "insert into notices (target, key, event, route, subject, reason, source, at) values (?, ?, ?, ?, ?, ?, ?, ?) "
     "on conflict (target, key) do nothing"
 )
+_OVER = "delete from conditions where name = ? returning name"
 _STANDS = (
     "insert into conditions (name, event, route, subject, reason, since, told) values (?, ?, ?, ?, ?, ?, ?) on conflict (name) do update "
-    "set event = excluded.event, subject = excluded.subject, reason = excluded.reason, since = excluded.since, told = excluded.told"
+    "set event = excluded.event, subject = excluded.subject, reason = excluded.reason, since = excluded.since, told = excluded.told "
+    "where excluded.told and not conditions.told returning name"
 )
 _WATCH = "insert into watches (name, at) values (?, ?) on conflict (name) do update set at = excluded.at"
 _WAITING = "select target, count(*), min(at) from notices where sent is null group by target"

@@ -17,7 +17,8 @@ from transload.ledger.fleet import Worker
 
 SILENCE = 60.0
 """Seconds without a heartbeat after which a process counts as dead, though its lock still holds (it is frozen)."""
-_STANDING = "keeper"
+_STANDING = ("keeper", "telling-")
+"""How the locks are called that several take in turn: their files stay, or two could hold two files of one name."""
 # The two halves of the lock's number are told apart; only sessions of the same role may be ended, and only those are named to us.
 _EVICT = """
 select pg_terminate_backend(theirs.pid) from pg_locks held
@@ -136,7 +137,7 @@ class Presence:
 
     def _give_back(self, taken: int | Connection, name: str) -> None:
         if isinstance(taken, int):
-            if name != _STANDING:
+            if not name.startswith(_STANDING):
                 _path(self._db.where, name).unlink(missing_ok=True)
             os.close(taken)
             return

@@ -16,7 +16,10 @@ from tests.test_process import Judge
 from transload import crash
 from transload.alerts import Finding, tell_all
 from transload.config.kinds import STEPS
+from transload.expecting import Fine, Late
+from transload.lateness import lateness
 from transload.ledger import News, now
+from transload.model import to_datetime
 
 STEP = 'steps = [{ kind = "judge" }]'
 HOUR = 3_600_000_000
@@ -257,6 +260,21 @@ def test_another_expectation_is_watched_anew(alerts, receiver):
     it.rewrite('expect = { every = "2h" }', more=table)
     _find_and_tell(it)
     assert [] == receiver.got
+
+
+@pytest.mark.parametrize("match", ["*.csv", "a{now:%Y%m%d}.csv"])
+def test_what_came_before_the_watching_began_is_not_late(alerts, match):
+    it = alerts("")
+    soon = to_datetime(now() + 2 * HOUR)
+    it.put("a.csv")
+    it.put(f"a{soon:%Y%m%d}.csv")
+    it.hand.go()
+    _age(it, "update arrivals set first_seen = first_seen - :much", much=HOUR)
+    it.rewrite(f'expect = {{ by = "{soon:%H:%M}", match = "{match}" }}')
+    it.hand.find()
+    book, route = it.hand.ledger, it.hand.work.route("r")
+    assert isinstance(lateness(book, route, book.notices.watching(), now() + 3 * HOUR), Fine)
+    assert isinstance(lateness(book, route, book.notices.watching(), now() + 30 * HOUR), Late)
 
 
 def test_a_run_that_brings_nothing_is_told_until_one_brings_something(alerts, receiver):

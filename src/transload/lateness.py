@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from transload.expecting import Expect, Received, Verdict, horizon, judge
+from transload.expecting import Expect, Received, Verdict, deadline_before, horizon, judge
 from transload.ledger.entries import below
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def lateness(ledger: Ledger, route: Route, watching: Mapping[str, int], at: int)
     expect, since = route.expect, watching.get(watch_of(route))
     if expect is None or since is None or (expect.by is None and expect.every is None):
         return None
-    since = horizon(expect, since, at)
+    since = horizon(expect, deadline_before(expect, since), at)
     return judge(expect, _received(ledger, route.name, expect, since), since, at)
 
 

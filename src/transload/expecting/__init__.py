@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transload.expecting.judging import Fine, Late, Verdict, Waiting, horizon, judge, judge_run
+from transload.expecting.judging import Fine, Late, Verdict, Waiting, deadline_before, horizon, judge, judge_run
 from transload.expecting.settings import Expect, Received
 
-__all__ = ["Expect", "Fine", "Late", "Received", "Verdict", "Waiting", "horizon", "judge", "judge_run"]
+__all__ = ["Expect", "Fine", "Late", "Received", "Verdict", "Waiting", "deadline_before", "horizon", "judge", "judge_run"]

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 
 from transload.expecting.settings import SOME_DAY, Expect, Received
 from transload.model import Name
@@ -15,6 +16,9 @@ _PAST = 7
 """Three deadlines are still to come, and as many more are behind the last that has passed."""
 _BACK = 31
 """How many deadlines back it is looked since when files with dates in their names are late."""
+
+_FARTHEST = timedelta(days=63)
+"""Any two deadlines are nearer to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,14 @@ def judge(expect: Expect, received: Sequence[Received], since: int, now: int) ->
 def judge_run(expect: Expect, brought: int, at: int) -> Verdict:
     """Whether a run that ended `at` and brought so many files is what was expected."""
     return Fine(at) if brought or not expect.empty else Late("the run brought no file", at, "empty")
+
+
+def deadline_before(expect: Expect, begun: int) -> int:
+    """The last deadline (microseconds) that had passed when the watching began: from then on the next one's files may have come."""
+    if expect.by is None:
+        return begun
+    times = expect.times(expect.local(begun).date() - _FARTHEST)
+    return max(takewhile(lambda deadline: deadline <= begun, times), default=begun)
 
 
 def horizon(expect: Expect, since: int, now: int) -> int:

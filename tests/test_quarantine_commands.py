@@ -101,6 +101,21 @@ def test_status_tells_how_much_is_kept_apart(place):
     assert "2 files kept apart, 72 B: transload quarantine ls" in place.give("status").out
 
 
+def test_what_no_route_would_go_on_with_stays_held_and_in_sight(place):
+    number = caught(place, "a.csv")["a.csv"]
+    place.config(FOLDERS + ROUTES.replace('"files"', '"others"').replace("settle", 'match = ["b"], settle'))
+    stands = place.give("status")
+    told = "files: 1 quarantined of a route that the config does not have: transload quarantine ls"
+    assert (1, True) == (stands.code, told in stands.err.splitlines())
+    why = f'arrival {number} is of the route "files", which the config does not have: nobody would go on with it\n'
+    for words in (("quarantine", "release", number, "--why", "ours"), ("retry", number)):
+        refused = place.give(*words)
+        assert (2, why) == (refused.code, refused.err)
+    assert ["held"] == [one["state"] for one in place.give("quarantine", "ls", "--json").document]
+    assert 0 == place.give("quarantine", "discard", number, "--why", "its route is gone").code
+    assert 0 == place.give("status").code
+
+
 # For how long
 
 

@@ -78,6 +78,8 @@ class Health:
     """The machines whose disks are nearly full."""
     unsent: Mapping[str, int] = field(default_factory=dict)
     """How many notices each target is still to be told of."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """How many files are in quarantine of routes that the config does not have."""
 
     @property
     def oldest(self) -> int | None:
@@ -87,6 +89,10 @@ class Health:
     def faults(self) -> list[str]:
         """What is wrong, a line each; nothing when all is well."""
         found = [fault for route in self.routes for fault in route.faults()]
+        found += [
+            f"{name}: {count:,} quarantined of a route that the config does not have: transload quarantine ls"
+            for name, count in sorted(self.left.items())
+        ]
         found += [f"{called(trip.name)} is away: {trip.reason}" for trip in self.away]
         found += [f"{one.subject}: {one.reason}" for one in self.short]
         found += [f"worker {worker.id} is dead; the next one that starts takes its work" for worker, alive in self.workers if not alive]
@@ -135,7 +141,8 @@ def health(config: Config, ledger: Ledger | None) -> Health:
     short = [one for one in told if one.event == "disk"]
     unsent = {name: count for name, (count, _) in ledger.notices.waiting().items() if name in config.notify}
     untaken, apart = ledger.uploads.untaken(), ledger.quarantine.room()
-    return Health(routes, workers, away, free, min_free, untaken, _servers(config, ledger), banned, apart, short, unsent)
+    left = {name: one.quarantined for name, one in troubles.items() if one.quarantined and name not in {one.name for one in routes}}
+    return Health(routes, workers, away, free, min_free, untaken, _servers(config, ledger), banned, apart, short, unsent, left)
 
 
 def _late(config: Config, ledger: Ledger, told: Sequence[Condition], at: int) -> list[Condition]:

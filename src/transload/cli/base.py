@@ -136,6 +136,12 @@ def chosen(config: Config, names: list[str] | None) -> list[Route]:
     return [config.route(name) for name in dict.fromkeys(names)] if names else [route for route in config.routes if route.enabled]
 
 
+def refuse_stranded(config: Config, number: int, route: str) -> None:
+    """ConfigError when the config does not have the route of that arrival: nobody would go on with it."""
+    if route not in {one.name for one in config.routes}:
+        raise ConfigError(f'arrival {number} is of the route "{route}", which the config does not have: nobody would go on with it')
+
+
 def who() -> str:
     """Who gives this command, for the audit."""
     import getpass

@@ -19,6 +19,7 @@ from transload.cli.base import (
     load,
     path_of,
     reading,
+    refuse_stranded,
     say,
     show_json,
     warn,
@@ -149,6 +150,9 @@ def retry(
         lost = [number for number, row in rows.items() if row is None]
         if lost:
             raise ConfigError("\n".join(map(_none, lost)))
+        for number, row in rows.items():
+            if row is not None:
+                refuse_stranded(loaded, number, row.route)
         done = set(ledger.hand.retry(list(rows), who(), {route.name: route.recipe for route in loaded.routes if route.recipe is not None}))
     for number, row in rows.items():
         if row is not None and number in done:

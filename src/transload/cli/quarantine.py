@@ -17,6 +17,7 @@ from transload.cli.base import (
     load,
     moment,
     reading,
+    refuse_stranded,
     say,
     show_json,
     table,
@@ -135,6 +136,7 @@ def release(number: Number, why: Why, config: ConfigOption = None) -> int:
     with writing(loaded) as ledger, Transload(loaded) as transload:
         one = _found(ledger.quarantine.get, number)
         if one.state == "held":
+            refuse_stranded(loaded, number, one.route)
             vault.back(one.sha256, transload.spool)
         try:
             ledger.quarantine.release(number, who(), reason)

@@ -138,6 +138,23 @@ def test_a_target_that_is_away_stops_no_file_and_is_told_when_it_is_back(alerts,
     assert {} == it.hand.ledger.fleet.trips()
 
 
+def test_a_message_that_a_target_refuses_keeps_no_other_from_it(alerts, receiver):
+    receiver.refused = b"odd.csv"
+    it = alerts(f"{STEP}\n" + 'expect = { every = "1h" }')
+    it.put("odd.csv", b"bad")
+    it.hand.go()
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    _age(it, "update events set at = at - :much", much=1000)
+    _find_and_tell(it)
+    assert ["quarantined", "late"] == [event for event, _, _ in _told(receiver)]
+    assert {"ops": 1} == {name: count for name, (count, _) in it.hand.ledger.notices.waiting().items()}
+    assert "127.0.0.1 answered 400" in (it.hand.ledger.fleet.trips()["@notify:ops"].reason or "")
+    receiver.refused = None
+    it.hand.again()
+    it.hand.work_off()
+    assert {} == it.hand.ledger.notices.waiting()
+
+
 def test_a_death_between_the_sending_and_the_ledger_tells_it_once_more_and_then_never(alerts, receiver, monkeypatch):
     class Killed(BaseException):
         pass

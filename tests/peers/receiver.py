@@ -2,6 +2,7 @@
 
 receiver = Receiver()                           # .at (host:port), .got: (path, headers, body) of each POST
 receiver.status = 503                           # from now on
+receiver.refused = b"odd"                       # 400 for what holds this
 receiver.wait.clear()                           # nothing is answered until it is set
 """
 
@@ -20,6 +21,7 @@ class Receiver:
         """Listen on loopback, with TLS where there is a certificate."""
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         self.status, self.more, self.wait = 200, {}, threading.Event()
+        self.refused: bytes | None = None
         self.wait.set()
         outer = self
 
@@ -29,7 +31,8 @@ class Receiver:
                 outer.got.append((self.path, dict(self.headers.items()), body))
                 outer.wait.wait(20)
                 with suppress(OSError):
-                    self.send_response(outer.status)
+                    odd = outer.refused is not None and outer.refused in body
+                    self.send_response(400 if odd else outer.status)
                     for key, value in {"Content-Length": "2", **outer.more}.items():
                         self.send_header(key, value)
                     self.end_headers()

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from transload import crash, log
-from transload.errors import ConfigError, Permanent, TransloadError
+from transload.errors import ConfigError, Permanent, Refused, TransloadError
 from transload.ledger import Lost, now
 from transload.notify import Target, messages
 from transload.protocols import NOTIFY
@@ -84,18 +84,25 @@ def _tell(work: Workplace, name: str, target: Target, claim: int | None) -> None
 
 
 def _send(work: Workplace, name: str, target: Target, claim: int | None) -> None:
+    """The messages that are due; one that the target takes for wrong does not keep the others from it."""
     book, place = work.ledger.notices, f"{NOTIFY}{name}"
-    at = now()
+    at, refused = now(), None
     for message in messages(book.unsent(name), target, at, book.sent_since(name, at - _HOUR)).send:
         try:
             target.send(message)
         except Lost:
             raise
+        except Refused as error:
+            refused = refused or error
+            continue
         except TransloadError as error:
             _away(work, place, error)
             return
         crash.point("told")
         book.sent(claim, name, message.notices)
+    if refused is not None:
+        _away(work, place, refused)
+        return
     work.ledger.fleet.reachable(place)
 
 

@@ -31,7 +31,7 @@ RouteNames = Annotated[list[str] | None, typer.Argument(metavar="ROUTE", help="W
 app = typer.Typer(
     name="transload",
     help="Moves files that nobody can afford to lose: fetches, delivers, and remembers every one of them.\n\n"
-    "Exit codes: 0 all is well; 1 a file is failed, quarantined or held, or a check found something; "
+    "Exit codes: 0 all is well; 1 a file is failed, quarantined, held or late, or a check found something; "
     "2 the config or the call is wrong; 3 the ledger cannot be used.",
     no_args_is_help=True,
     add_completion=False,

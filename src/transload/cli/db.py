@@ -22,9 +22,9 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: a 
 
 @db.command()
 def upgrade(config: ConfigOption = None) -> int:
-    """Bring the ledger's schema to the version of this program, as it has to be after an update.
+    """Bring the ledger's schema to this program's version.
 
-    Stop `transload up` first, and take a backup: there is no way down. It is done wholly or not at all.
+    As it has to be after an update. Stop `transload up` first, and take a backup: there is no way down. It is done wholly or not at all.
     """
     from transload.ledger.care import upgrade as bring_up
 
@@ -36,9 +36,9 @@ def upgrade(config: ConfigOption = None) -> int:
 
 @db.command()
 def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
-    """Examine the ledger: every page of the database, and that what belongs together is together. Changes nothing.
+    """Examine the ledger, and change nothing.
 
-    It may run beside `transload up`. Exits 1 when something is found.
+    Every page of the database, and that what belongs together is together. It may run beside `transload up`. Exits 1 when something is found.
     """
     from transload.ledger.care import check as examine
 
@@ -55,9 +55,9 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
 
 @db.command()
 def backup(file: BackupFile, config: ConfigOption = None) -> int:
-    """Write a consistent copy of the ledger to FILE, also beside a running `transload up`. Overwrites nothing.
+    """Write a consistent copy of the ledger to FILE.
 
-    The spool is no part of it: back up its folder after the ledger, and both fit together. For PostgreSQL it needs pg_dump.
+    Also beside a running `transload up`. Overwrites nothing. The spool is no part of it: back up its folder after the ledger, and both fit together. For PostgreSQL it needs pg_dump.
     """
     from transload.ledger.care import backup as write_copy
 
@@ -68,9 +68,9 @@ def backup(file: BackupFile, config: ConfigOption = None) -> int:
 
 @db.command()
 def restore(file: BackupFile, config: ConfigOption = None) -> int:
-    """Put a backup in the place of the ledger: of one that is damaged, lost, or older than the backup.
+    """Put a backup in the place of the ledger.
 
-    Stop `transload up` first. The backup is examined before anything is touched, and the old file is kept beside the new one.
+    Of one that is damaged, lost, or older than the backup. Stop `transload up` first. The backup is examined before anything is touched, and the old file is kept beside the new one.
     Into PostgreSQL it goes only where the database is empty. What arrived since the backup is seen as new: a destination that has
     the same bytes under that name already is left as it is.
     """

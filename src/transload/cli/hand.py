@@ -139,7 +139,7 @@ def retry(
     numbers: Annotated[list[int], typer.Argument(metavar="ID", help="The arrivals' numbers, as `transload ls` shows them.")],
     config: ConfigOption = None,
 ) -> int:
-    """Try failed, held or skipped files again.
+    """Try failed, held, quarantined or skipped files again.
 
     With all their attempts: at the next run, or at once where `transload up` is running. What has not come through its steps
     goes through those that its route has now.

@@ -41,6 +41,7 @@ class State(StrEnum):
     RECEIVED = "received"
     READY = "ready"
     DELIVERED = "delivered"
+    SPLIT = "split"
     SKIPPED = "skipped"
     QUARANTINED = "quarantined"
     FAILED = "failed"

@@ -75,7 +75,10 @@ def ls(
 
 @quarantine.command()
 def show(number: Number, config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
-    """Tell all that is known of one of them: where it came from, its hash, why it is here, who decided what."""
+    """Tell all that is known of one of them.
+
+    Where it came from, its hash, why it is here, who decided what.
+    """
     loaded = load(config, secrets=False)
     with reading(loaded) as ledger:
         if ledger is None:

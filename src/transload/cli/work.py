@@ -36,8 +36,9 @@ def run(routes: RouteNames = None, config: ConfigOption = None, *, as_json: Json
     """Fetch and deliver once what is new.
 
     Looks once at the source of each route, fetches and delivers in parallel what is new and what was left over, and says
-    what was done. Exits 1 while any file of these routes is failed, quarantined or held. Beside a running `transload up`
-    it hands over to that one, and waits. Ctrl-C and SIGTERM finish what is in hand or put it back (130, 143).
+    what was done. Exits 1 while any file of these routes is failed, quarantined, held or late, or a source cannot be looked
+    at. Beside a running `transload up` it hands over to that one, and waits. Ctrl-C and SIGTERM finish what is in hand or
+    put it back (130, 143).
     """
     from transload.app import Transload
     from transload.cli.progress import Progress

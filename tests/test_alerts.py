@@ -423,6 +423,15 @@ def test_a_clock_that_was_ahead_leaves_nothing_untold(alerts, receiver):
     assert {"quarantined", "late"} == {event for event, _, _ in _told(receiver)}
 
 
+def test_what_came_by_a_clock_that_was_ahead_has_come(alerts):
+    it = alerts('expect = { every = "1h" }')
+    it.put("a.csv")
+    it.hand.go()
+    _age(it, "update watches set at = at - :much", much=2 * HOUR)
+    _age(it, "update arrivals set first_seen = first_seen + :much", much=HOUR)
+    assert isinstance(lateness(it.hand.ledger, it.hand.work.route("r"), it.hand.ledger.notices.watching(), now()), Fine)
+
+
 def test_what_begins_to_wait_by_a_clock_that_was_ahead_begins_anew(alerts, receiver, tmp_path):
     it = alerts(f'steps = [{{ kind = "scan", clamd = "unix:{tmp_path}/nobody.ctl" }}]')
     it.put("a.csv", b"a")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from transload import crash
+from transload import crash, log
 from transload.alerts import Finding, due, tell_all
 from transload.desk import desks
 from transload.ledger import now
@@ -28,6 +28,8 @@ _ABANDONED = 86400.0
 _TOLD = 30 * 86_400_000_000
 """How long (microseconds) notices are remembered."""
 _FIND = 2.0
+_STEP = 30.0
+"""By how many seconds the clock is set back when it is noticed."""
 _CALLS = 8
 """How many calls of a hook are one batch."""
 
@@ -40,10 +42,15 @@ class Keeper:
         self._work = work
         self.routes = [route for route in work.config.routes if (route.enabled if routes is None else route.name in routes)]
         self._finding, self._found = Finding(work, self.routes), 0.0
+        self._clock, self._set_back = _offset(), False
 
     def begin(self) -> None:
         """Every route has its row, and a time for its next look."""
         work = self._work
+        if self._set_back or work.ledger.clock.was_ahead():
+            self._set_back = False
+            work.ledger.clock.set_right()
+            log.get("transload.keeper").warning("the clock was set back: what waited for a time is due now")
         rows = work.ledger.looks.declare([route.name for route in self.routes])
         for route in self.routes:
             row = rows[route.name]
@@ -62,6 +69,7 @@ class Keeper:
     def due(self) -> dict[str, int]:
         """How many batches could go at once, for every remote that has something due and is not in back-off."""
         work = self._work
+        self._mind_the_clock()
         away = {name for name, trip in work.ledger.fleet.trips().items() if (trip.next_try or 0) > now()}
         rows = work.ledger.looks.rows()
         active = {route.name: route for route in self.routes if not self._held(route, rows.get(route.name))}
@@ -85,6 +93,13 @@ class Keeper:
         if not work.once:
             wanted |= dict.fromkeys(due(work), 1)
         return {remote: count for remote, count in wanted.items() if remote not in away}
+
+    def _mind_the_clock(self) -> None:
+        """Begin anew when somebody has set it back: times that were to come soon are far away then. A run ends soon."""
+        before, self._clock = self._clock, _offset()
+        if not self._work.once and (self._clock < before - _STEP or self._set_back):
+            self._set_back = True
+            self.begin()
 
     def _spread(self, remote: str) -> int:
         """Over how many connections few files are spread: all of them where each moves one file after another."""
@@ -200,6 +215,11 @@ class Keeper:
             ledger.expire(now() - round(keep * 1e6), "kept apart for as long as [quarantine] keep says")
             crash.point("expired")
         return self._work.vault.collect(ledger.wanted).bytes
+
+
+def _offset() -> float:
+    """What the clock is ahead of the time that really passes."""
+    return time.time() - time.monotonic()
 
 
 def _asked(row: PassRow) -> bool:

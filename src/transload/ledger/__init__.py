@@ -5,6 +5,7 @@ from __future__ import annotations
 from transload.ledger.arrivals import Arrivals, Outcome
 from transload.ledger.bans import Bans
 from transload.ledger.claims import Claim, Claims, Lost
+from transload.ledger.clock import Clock
 from transload.ledger.database import Database, NoRoom, now
 from transload.ledger.deliveries import Deliveries, Due, Settling
 from transload.ledger.entries import NO_STEPS, Received, Trouble, Wanted
@@ -27,6 +28,7 @@ __all__ = [
     "Bans",
     "Claim",
     "Claims",
+    "Clock",
     "Condition",
     "Database",
     "Deliveries",
@@ -74,6 +76,7 @@ class Ledger:
         self.arrivals = Arrivals(self.database)
         self.bans = Bans(self.database)
         self.claims = Claims(self.database)
+        self.clock = Clock(self.database)
         self.deliveries = Deliveries(self.database)
         self.fleet = Fleet(self.database)
         self.hand = Hand(self.database)

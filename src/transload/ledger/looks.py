@@ -85,8 +85,12 @@ class Looks:
     def ask(self, routes: Sequence[str]) -> int:
         """Have these routes look now, whatever their schedule; gives the moment to compare `started` with."""
         at = now()
+        asked = passes.c.route.in_(routes)
         with self._db.write() as connection:
-            connection.execute(update(passes).where(passes.c.route.in_(routes)).values(asked=at))
+            connection.execute(update(passes).where(asked).values(asked=at))
+            # By a clock that was ahead their last look is yet to come.
+            connection.execute(update(passes).where(asked, passes.c.started >= at).values(started=at - 1))
+            connection.execute(update(passes).where(asked, passes.c.ended >= at).values(ended=at - 1))
         return at
 
     def reschedule(self, route: str, at: int) -> None:

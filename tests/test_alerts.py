@@ -402,6 +402,21 @@ def test_two_that_find_the_same_at_once_tell_it_once(alerts, receiver, monkeypat
     assert ["disk"] == [event for event, _, _ in _told(receiver)]
 
 
+def test_a_machine_that_is_started_again_is_no_other(alerts, receiver):
+    it = alerts(alerts='disk = "900TB"')
+    for statement in ("conditions set name = 'disk/there', subject = 'there'", "watches set name = 'disk/there' where name like 'disk/%'"):
+        _age(it, f"update {statement}")
+    it.hand.find()
+    assert {"disk/here", "disk/there"} == set(it.hand.ledger.notices.conditions())
+    # After a day it is none any more, and nobody has to hear of that.
+    _age(it, "update conditions set since = since - :much", much=25 * HOUR)
+    _age(it, "update watches set at = at - :much where name = 'disk/there'", much=25 * HOUR)
+    for _ in range(2):
+        _find_and_tell(it)
+    assert {"disk/here"} == set(it.hand.ledger.notices.conditions())
+    assert ["disk", "disk"] == [event for event, _, _ in _told(receiver)]
+
+
 # A clock that was ahead
 
 

@@ -24,6 +24,8 @@ _BACK = 120_000_000
 _AGAIN = 15_000_000
 """How soon (microseconds) it is looked again whether what is late has come."""
 _SOMETIMES = 600_000_000
+_GONE = 86_400_000_000
+"""How long (microseconds) a machine may be away and is still remembered: its disk is as full when it is started again."""
 _ENOUGH = 1.1
 
 _Found = Iterator[tuple[str, Wrong | None]]
@@ -38,6 +40,7 @@ class Finding:
         self._work, self._routes = work, routes
         self._quiet: dict[str, int] = {}
         self._read: set[str] = set()
+        self._signed = 0
 
     def begin(self) -> None:
         """What happens from now on counts, and what is expected is expected from now on, unless that was begun before."""
@@ -53,11 +56,12 @@ class Finding:
         at, book, news = now(), self._work.ledger.notices, News()
         before = _begun_by_now(book.conditions(), news, at)
         found = dict(self._disk(at))
+        self._sign(before, news, at)
         if alone:
             watching = _set_back(book.watching(), news, at)
             for some in (self._late(watching, at), self._empty(), self._unscanned(before, at), self._backlog(at)):
                 found |= dict(some)
-            self._forget_others(before, news)
+            self._forget_others(before, watching, news, at)
             self._troubles(watching, news, at)
         for name, wrong in found.items():
             standing, over, notice = change(name, wrong, before.get(name), at)
@@ -129,7 +133,14 @@ class Finding:
         elif free >= least * _ENOUGH:
             yield f"disk/{node}", None
 
-    def _forget_others(self, before: dict[str, Condition], news: News) -> None:
+    def _sign(self, before: dict[str, Condition], news: News, at: int) -> None:
+        """Whatever is said of this machine, it is there."""
+        name = f"disk/{self._work.node}"
+        if name in before and abs(at - self._signed) > _BACK // 2:
+            news.watches.append((name, at))
+            self._signed = at
+
+    def _forget_others(self, before: dict[str, Condition], watching: dict[str, int], news: News, at: int) -> None:
         """What is about a route, an expectation or a machine that is no more is over, and nobody has to hear of it.
 
         A run of some routes says nothing of the others.
@@ -140,7 +151,9 @@ class Finding:
         for name, one in before.items():
             route = routes.get(one.route)
             expects = route is not None and route.expect is not None
-            gone = one.subject not in nodes if one.event == "disk" else route is None or (one.event in ("late", "empty") and not expects)
+            gone = route is None or (one.event in ("late", "empty") and not expects)
+            if one.event == "disk":
+                gone = one.subject not in nodes and watching.get(name, one.since) < at - _GONE
             news.over += [name] if gone else []
 
 

@@ -138,6 +138,21 @@ def test_a_target_that_is_away_stops_no_file_and_is_told_when_it_is_back(alerts,
     assert {} == it.hand.ledger.fleet.trips()
 
 
+def test_a_run_asks_a_target_that_is_away_no_sooner_than_others_do(alerts, receiver):
+    receiver.status = 503
+    it = alerts()
+    it.put("a.csv", b"bad")
+    it.hand.go()
+    it.hand.find()
+    for _ in range(3):
+        tell_all(it.hand.work)
+    assert 1 == len(receiver.got)
+    it.hand.again()
+    receiver.status = 200
+    tell_all(it.hand.work)
+    assert {} == it.hand.ledger.notices.waiting()
+
+
 def test_a_message_that_a_target_refuses_keeps_no_other_from_it(alerts, receiver):
     receiver.refused = b"odd.csv"
     it = alerts(f"{STEP}\n" + 'expect = { every = "1h" }')

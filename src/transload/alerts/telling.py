@@ -63,9 +63,10 @@ def tell(work: Workplace, claim: Claim) -> None:
 
 
 def tell_all(work: Workplace) -> None:
-    """Send every target what it is owed, without waiting for more: this process ends."""
+    """Send every target what it is owed, without waiting for more: this process ends. One that is away is left until its time."""
     waiting = work.ledger.notices.waiting() if work.config.notify else {}
-    for name in waiting.keys() & work.config.notify.keys():
+    away = {name.removeprefix(NOTIFY) for name, trip in work.ledger.fleet.trips().items() if (trip.next_try or 0) > now()}
+    for name in (waiting.keys() & work.config.notify.keys()) - away:
         _tell(work, name, work.config.notify[name].model_copy(update={"group": 0.0}), None)
 
 

@@ -81,6 +81,12 @@ class Expect(BaseModel):
     @classmethod
     def _usable(cls, match: tuple[str, ...]) -> tuple[str, ...]:
         _patterns(match, SOME_DAY)
+        for text in match:
+            _, odd, rest = dated(text, SOME_DAY).partition("{now")
+            if odd:
+                # No file has such a name: all would be late, for ever.
+                shown = odd + "".join(rest.partition("}")[:2])
+                raise ValueError(f"{shown} is no time; one is {{now:%Y%m%d}} or {{now-1d:%Y%m%d}}")
         return match
 
     @model_validator(mode="after")

@@ -58,7 +58,7 @@ def test_every_command_explains_itself(place, command):
         (["trace"], "transload trace: Missing argument 'ID_or_PATH'; see transload trace --help\n"),
         (["run", "fils"], 'there is no route "fils"; did you mean "files"?\n'),
         (["ls", "--since", "gestern"], '--since gestern: wants a time such as 2026-01-31, 2026-01-31T12:00Z, or "2h" for two hours ago\n'),
-        (["test", "nowhere"], 'there is no remote "nowhere"; there are source, archive\n'),
+        (["test", "nowhere"], 'there is no remote, route or target "nowhere"; there are source, archive, files\n'),
         (["explain", "a.csv"], "a.csv: wants REMOTE:PATH, such as source:in/report.csv\n"),
         (["up", "--only", "portal"], '--only: there is no part "portal"; this version has servers, worker\n'),
         (["skip", "7", "--why", "old"], "there is no arrival 7; transload ls shows the numbers\n"),

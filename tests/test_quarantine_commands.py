@@ -80,6 +80,15 @@ def test_the_bytes_are_handed_out_with_a_reason_that_is_kept(place):
     assert 2 == place.give("quarantine", "get", "999", "--to", str(out) + "2", "--why", "again").code
 
 
+def test_a_list_that_ends_early_says_so_and_what_is_gone_lies_nowhere(place):
+    numbers = caught(place, "a.csv", "b.csv", "c.csv")
+    assert "these are the newest 2, and there are more: --limit" in place.give("quarantine", "ls", "--limit", "2").out
+    assert "there are more" not in place.give("quarantine", "ls", "--limit", "3").out
+    assert "its bytes: " in place.give("quarantine", "show", numbers["a.csv"]).out
+    assert 0 == place.give("quarantine", "discard", numbers["a.csv"], "--why", "no").code
+    assert "its bytes: " not in place.give("quarantine", "show", numbers["a.csv"]).out
+
+
 def test_lists_are_narrowed_by_route_and_time_and_refuse_what_is_neither(place):
     caught(place, "a.csv", "b.csv")
     ls = lambda *words: place.give("quarantine", "ls", "--json", *words)  # noqa: E731

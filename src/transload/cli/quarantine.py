@@ -62,12 +62,15 @@ def ls(
     loaded = load(config, secrets=False)
     state, of, begin = None if everything else "held", loaded.route(route).name if route else None, time_of("--since", since)
     with reading(loaded) as ledger:
-        found = ledger.quarantine.list(state, limit, route=of, since=begin) if ledger else ()
+        found = ledger.quarantine.list(state, limit + 1, route=of, since=begin) if ledger else ()
+    more, found = len(found) > limit, found[:limit]
     if as_json:
         show_json([_document(one) for one in found])
     elif found:
         rows = [(str(one.arrival), one.state, clock(one.at), one.route, show_size(one.size), one.text, one.reason) for one in found]
         table(("ID", "STATE", "SINCE", "ROUTE", "SIZE", "PATH", "REASON"), rows, right=(0, 4))
+        if more:
+            say(f"these are the newest {limit:,}, and there are more: --limit")
     else:
         say("nothing is kept apart")
     return WELL
@@ -91,7 +94,9 @@ def show(number: Number, config: ConfigOption = None, *, as_json: JsonOption = F
     say(f"{one.text}, version {one.version}, arrival {number} of {one.route}" + (f", from {row.source}" if row else ""))
     say(f"  kept apart since {clock(one.at)}: {one.reason}")
     say(f"  {show_size(one.size)}, sha256 {one.sha256}")
-    say(f"  its bytes: {_vault(loaded).path(one.sha256)} on {one.node}")
+    vault = _vault(loaded)
+    if one.state == "held" or vault.has(one.sha256):
+        say(f"  its bytes: {vault.path(one.sha256)} on {one.node}")
     if one.decided is not None:
         say(f"  {one.state} on {clock(one.decided)} by {one.who}: {one.why}")
     return WELL

@@ -18,7 +18,6 @@ from transload.cli.base import (
     connecting,
     counted,
     fault_line,
-    known_remote,
     load,
     say,
     show_json,
@@ -136,7 +135,9 @@ def try_out(
         return _tried_steps(loaded.route(remote), as_json=as_json)
     if remote not in loaded.remotes and remote in loaded.notify:
         return _tried_target(loaded, remote, as_json=as_json)
-    known_remote(loaded, remote)
+    if remote not in loaded.remotes:
+        names = ", ".join([*loaded.remotes, *(route.name for route in loaded.routes), *loaded.notify])
+        raise ConfigError(f'there is no remote, route or target "{remote}"; there are {names}')
     if pin:
         return _pin(loaded, remote)
     return _tried(loaded, remote, as_json=as_json)

@@ -28,7 +28,8 @@ class Clock:
         with self._db.write() as connection:
             for what, before in (("asked", 0), ("started", 1), ("ended", 1), ("next_run", 0)):
                 rows(connection, f"update passes set {what} = ? where {what} > ?", at - before, at)  # noqa: S608 - names of columns
-            rows(connection, "update remotes set next_try = ? where next_try > ?", at, at)
+            for what in ("next_try", "since"):
+                rows(connection, f"update remotes set {what} = ? where {what} > ?", at, at)  # noqa: S608 - the same
             rows(connection, _ARRIVALS, at, at, ELSEWHERE)
             rows(connection, _DELIVERIES, at, at, ASTRAY)
 

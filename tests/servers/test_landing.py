@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.servers.landings import USER, answered, evidence
-from transload.errors import Conflict, Full, LedgerAway, Missing, Refused, Unreachable
+from transload.errors import Busy, Conflict, Full, LedgerAway, Missing, Refused, Unreachable
 from transload.model import Name
 from transload.servers.base import Sending
 from transload.spool.room import Room
@@ -258,10 +259,46 @@ def test_appending_to_a_whole_file_is_its_next_version_in_place(wharf):
     assert hashlib.sha256(b"one\ntwo\n").hexdigest() == wharf.landing.sha256(wharf.home, Name("log.csv"))
 
 
-def test_a_cut_append_leaves_the_whole_file_whole(wharf):
+def test_an_append_replaces_only_the_file_that_it_began_with(wharf):
+    wharf.put("log.csv", b"old\n")
+    one, two = wharf.begin("log.csv", append=True), wharf.begin("log.csv", append=True)
+    wharf.put("log.csv", b"another\n")
+    for upload in one, two:
+        upload.write(b"more\n")
+        answered(upload.finish)
+    older = {"log.v1.csv": b"old\n", "log.v2.csv": b"another\n"}
+    assert {"log.csv": b"old\nmore\n", **older} == wharf.files(hidden=True)
+    assert [1, 2, 3] == [version for _, version, _ in wharf.arrivals()]
+
+
+def test_an_append_beside_a_new_file_that_nothing_took_yet_leaves_it_to_be_taken(wharves):
+    wharf = wharves({"arrival": {"complete": "rename"}})
+    wharf.put("log.csv", b"old\n")
+    upload = wharf.begin("log.csv", append=True)
+    upload.write(b"more\n")
+    wharf.put("log.csv", b"another\n")
+    answered(upload.finish)
+    assert {"log.csv": b"old\nmore\n", "log.v1.csv": b"old\n", "log.v2.csv": b"another\n"} == wharf.files(hidden=True)
+    wharf.rename("log.v2.csv", "other.csv")
+    assert ["other.csv"] == wharf.names()
+
+
+def test_a_cut_append_leaves_the_whole_file_whole_and_nothing_beside_it(wharf):
     wharf.put("log.csv", b"one\n")
     wharf.cut("log.csv", b"tw", append=True)
-    assert {"log.csv": b"one\n"} == wharf.files()
+    assert {"log.csv": b"one\n"} == wharf.files(hidden=True)
+    wharf.remove("log.csv")
+    wharf.put("log.csv", b"two\n", append=True)
+    assert {"log.csv": b"two\n"} == wharf.files(hidden=True)
+
+
+def test_a_cut_new_version_goes_on_with_its_own_bytes(wharf):
+    wharf.put("a.csv", b"the older one")
+    wharf.cut("a.csv", b"0123456789")
+    with pytest.raises(Refused, match="it has 10 bytes: it cannot go on at 11"):
+        wharf.begin("a.csv", offset=11)
+    wharf.put("a.csv", b"ABC", offset=8)
+    assert {"a.csv": b"01234567ABC", "a.v1.csv": b"the older one"} == wharf.files(hidden=True)
 
 
 def test_what_was_announced_larger_than_it_came_is_not_whole(wharf):
@@ -411,12 +448,35 @@ def test_a_removed_file_goes_its_way_all_the_same(wharf):
         wharf.remove("a.csv")
 
 
-def test_a_kept_upload_can_be_renamed_and_removed(wharf):
-    wharf.cut("a.csv", b"half")
-    wharf.rename("a.csv", "b.csv")
-    assert (None, b"half") == (wharf.kept("a.csv"), wharf.kept("b.csv"))
-    wharf.remove("b.csv")
+def test_a_cut_upload_can_be_removed_but_a_rename_is_no_yes_to_it(wharf):
+    wharf.cut("a.tmp", b"half")
+    with pytest.raises(Busy, match="its upload is not complete"):
+        wharf.rename("a.tmp", "a.csv")
+    assert (b"half", {}) == (wharf.kept("a.tmp"), wharf.files())
+    wharf.remove("a.tmp")
     assert {} == wharf.files(hidden=True)
+
+
+def test_files_that_were_taken_away_by_hand_keep_nobody_from_their_names(wharf):
+    root = Path(os.fsdecode(wharf.home.root))
+    for data in b"1", b"2":
+        wharf.put("a.csv", data)
+    (root / "a.v1.csv").unlink()
+    wharf.put("a.csv", b"3")
+    wharf.put("a.tmp", b"4")
+    wharf.rename("a.tmp", "a.csv")
+    assert {"a.csv": b"4", "a.v2.csv": b"2", "a.v3.csv": b"3"} == wharf.files(hidden=True)
+    assert [1, 2, 3, 4] == [version for _, version, _ in wharf.arrivals()]
+
+
+def test_a_folder_that_was_taken_away_by_hand_keeps_nobody_from_its_name(wharf):
+    for folder in b"in", b"done":
+        wharf.home.make_folder(folder)
+        wharf.put(folder + b"/a.csv", folder)
+    shutil.rmtree(Path(os.fsdecode(wharf.home.root), "done"))
+    wharf.rename("in", "done")
+    assert {"done/a.csv": b"in"} == wharf.files(hidden=True)
+    assert hashlib.sha256(b"in").hexdigest() == wharf.landing.sha256(wharf.home, Name("done/a.csv"))
 
 
 def test_what_was_received_replaces_nothing_when_it_is_renamed(wharf):

@@ -61,6 +61,8 @@ class Uploads:
         at = now()
         with self._db.write() as connection:
             moved, judged = [], []
+            # Nothing was there when the folder got its name: what is known to lie there was taken away by hand.
+            each(connection, GONE, [(_TAKEN_AWAY, at, row.id) for user in users for row in _under(connection, user, new.raw)])
             for row in (row for user in users for row in _under(connection, user, old.raw)):
                 path = new.raw + row.path[len(old.raw) :]
                 moved.append((path, Name(path).text, at, row.id))
@@ -158,6 +160,7 @@ def _rows(connection: Connection, sql: str, *values: Any) -> list[Row]:
     return [Row(*row)._replace(taken=bool(row[9])) for row in rows(connection, sql, *values)]
 
 
+_TAKEN_AWAY = "it is no longer in the home"
 _COLUMNS = 'id, "user", path, state, reason, size, modified, sha256, node, taken, judge, protocol, client, at, updated'
 _SELECT = f"select {_COLUMNS} from uploads"  # noqa: S608
 _AT = f"{_SELECT} where state = 'here' and \"user\" = ? and path in ?"

@@ -285,7 +285,7 @@ class Landing(Protocol):
         """Begin an upload. Raises Conflict (the name is taken, and may not be uploaded again), Refused (offset), Missing or Full."""
 
     def rename(self, home: Home, login: Login, old: Name, new: Name, then: Then) -> None:
-        """Rename a file or folder of the home, or a cut upload. `new` is taken: Conflict, or what the arrival contract says (`exists`)."""
+        """Rename a file or folder of the home; Busy for a cut upload. `new` is taken: Conflict, or what the contract says (`exists`)."""
 
     def remove(self, home: Home, path: Name, then: Then) -> None:
         """Remove a file of the home, or a cut upload."""

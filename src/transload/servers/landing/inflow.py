@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from transload import crash
-from transload.errors import Conflict, Refused, TransloadError
+from transload.errors import Busy, Conflict, Refused, TransloadError
 from transload.servers.base import KEPT
-from transload.servers.landing.kept import about, beside, keep, size_of
+from transload.servers.landing.kept import Seen, about, beside, keep, seen, size_of
 from transload.spool.drafts import Draft
 from transload.spool.parts import WORTH_RESUMING, Left
 
@@ -41,8 +41,8 @@ class Inflow:
         self._ground, self.sending, self.contract = ground, sending, contract
         self.modified: int | None = None
         """The time that the client gives the file, in microseconds since 1970."""
-        self.extends = False
-        """Whether it has all bytes of the whole file of that name, and more behind them."""
+        self.extends: Seen | None = None
+        """The whole file of that name, all of whose bytes it has, with more behind them; None when it has not."""
         self._over = self._gap = False
         with beside(sending.home, sending.path) as folder:
             self.draft = self._begun(folder)
@@ -54,22 +54,26 @@ class Inflow:
         whole = size_of(folder, base)
         if whole is not None and self.contract.exists == "refuse":
             raise Conflict(f"{sending.path.text}: there is a file of that name, and it may not be uploaded again")
-        kept = None if whole is not None else size_of(folder, KEPT + base)
-        there = whole if whole is not None else kept
+        kept = size_of(folder, KEPT + base) if whole is None or 0 < sending.offset < whole else None
+        # In the middle of a whole file it goes on with the cut upload, if there is one: that is the younger.
+        there = whole if kept is None else kept
         offset = (there or 0) if sending.append else sending.offset
         if offset > (there or 0):
             raise Refused(f"{sending.path.text}: it has {there or 0} bytes: it cannot go on at {offset}")
-        self.extends = whole is not None and offset == whole and bool(offset)
+        if offset and offset == whole:
+            self.extends = seen(folder, base)
         if whole is not None and (self.extends or self.contract.exists == "replace"):
             sending.admit.instead(whole)
         if not offset:
             return self._ground.draft(sending.size or 0)
-        if whole is None:
+        if kept is not None:
             return self._resumed(folder, offset)
         sending.admit(offset)
         draft = self._ground.draft(offset)
         source = os.open(base, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
         try:
+            if os.fstat(source).st_size < offset:
+                raise Busy(f"{sending.path.text}: another upload has taken its name just now")
             draft.take(source, offset)
         except BaseException:
             draft.drop()
@@ -114,11 +118,11 @@ class Inflow:
         if end > draft.size:
             self.sending.admit(end)
         if offset < self.offset:
-            self.extends = False
+            self.extends = None
         if offset > draft.size:
             self._has_gap()
         draft.write_at(offset, data)
-        if end >= WORTH_RESUMING and not draft.noted and not self._gap:
+        if end >= WORTH_RESUMING and not draft.noted and not self._gap and self.extends is None:
             draft.note(about(self.sending.home, self.sending.path))
         crash.point("recv-writing")
 
@@ -131,7 +135,7 @@ class Inflow:
         """Truncate, or lengthen with zeros; raises Full or Refused."""
         self.sending.admit(size)
         if size < self.offset:
-            self.extends = False
+            self.extends = None
         if size > self.draft.size:
             self._has_gap()
         self.draft.cut_to(size)
@@ -172,8 +176,16 @@ class Inflow:
         self.put_aside()
 
     def put_aside(self, *, ended: bool = False) -> None:
-        """Keep what is there in the home, if it can be; the draft is closed. `ended`: all its bytes may have come."""
+        """Keep what is there in the home, if it can be; the draft is closed. `ended`: all its bytes may have come.
+
+        Not what was to be added to a whole file: that goes on at the end of the file, and once the file is gone it is no part of it.
+        """
         sending = self.sending
+        if self.extends is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self.draft.path)
+            sending.admit.settle(0, 0)
+            return
         keep(sending.home, sending.path, self.draft.path, self.draft.size, sending.admit.settle, ended=ended)
         self.draft.forget_note()
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LONGEST = 255
 
+Seen = tuple[int, int, int, int]
+"""What tells a file from another one that has its name later: device, number, size, time."""
+
 
 class _Opened(threading.local):
     """The folders that this thread keeps open, while it does."""
@@ -82,6 +85,15 @@ def size_of(folder: int, name: bytes) -> int | None:
     if not stat.S_ISREG(found.st_mode):
         raise Conflict(f"{spell(name)}: it is {'a folder' if stat.S_ISDIR(found.st_mode) else 'no file'}")
     return found.st_size
+
+
+def seen(folder: int, name: bytes) -> Seen | None:
+    """What is at `name` now, if anything is."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def about(home: Home, path: Name) -> dict[str, str]:

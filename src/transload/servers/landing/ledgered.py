@@ -19,7 +19,7 @@ from transload.servers.landing.groups import Groups
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.judging import Judging
 from transload.servers.landing.kept import forget, rescue
-from transload.servers.landing.members import Removal, Rename, Whole, rename_kept, what_is
+from transload.servers.landing.members import Removal, Rename, Whole, incomplete, what_is
 from transload.servers.landing.mending import Mending
 from transload.servers.landing.recording import Folder, Recording
 from transload.servers.landing.tending import Tending
@@ -99,15 +99,14 @@ class LedgerLanding:
         return Inflow(self, sending, self._arrivals.contract(sending.home.user, sending.path, own))
 
     def rename(self, home: Home, login: Login, old: Name, new: Name, then: Then) -> None:  # noqa: ARG002
-        """Rename a file, a folder or a kept upload."""
+        """Rename a file or a folder."""
         self._told(then, partial(self._rename, home, old, new, then))
 
     def _rename(self, home: Home, old: Name, new: Name, then: Then) -> None:
         what = what_is(home, old)
+        if what == "kept":
+            raise incomplete(old)
         if old == new:
-            then(None)
-        elif what == "kept":
-            rename_kept(home, old, new)
             then(None)
         elif what == "folder":
             self._groups.put(Folder(home, old, new, lambda: self._judge(RENAMED, self._own(home.user)), then))

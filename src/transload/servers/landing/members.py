@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transload import disk, log
-from transload.errors import Conflict, Missing, TransloadError, Unreachable
+from transload.errors import Busy, Conflict, Missing, TransloadError, Unreachable
 from transload.ledger.booking import Landed, Removed, Renamed
 from transload.model import Name
 from transload.servers.base import KEPT, RESERVED
 from transload.servers.landing.kept import beside, forget, size_of
-from transload.servers.landing.placing import Placing, free_name, set_aside
+from transload.servers.landing.placing import Known, Placing, free_name, set_aside, unknown
 
 if TYPE_CHECKING:
     from transload.ledger.booking import Change
@@ -35,6 +35,8 @@ class Waiting:
     synced = True
     sharers: Sequence[str] = ()
     """The other users of the same home."""
+    known: Known = staticmethod(unknown)
+    """Asked before an older file is set aside under a name."""
 
     def __init__(self, home: Home, then: Then, *names: Name) -> None:
         """In `home`, about these names; `then` is told once."""
@@ -121,7 +123,7 @@ class Whole(Waiting):
 
     def decide(self) -> None:
         """Choose what becomes of the older file of its name; raises Conflict, and Missing."""
-        self.placing.decide(self.inflow.contract.exists, extends=self.inflow.extends)
+        self.placing.decide(self.inflow.contract.exists, self.known, extends=self.inflow.extends)
 
     def end(self) -> None:
         same = self._change is not None and self._change.again
@@ -154,9 +156,10 @@ class Rename(Waiting):
                 raise Conflict(f"{new.text}: there is a file of that name")
             else:
                 # A file that is replaced stays under a name that no one sees until the ledger knows.
-                aside = (
-                    free_name(target, new) if self._exists == "version" else new.beside(RESERVED + b"old." + os.urandom(8).hex().encode())
-                )
+                if self._exists == "version":
+                    aside = free_name(target, new, self.known)
+                else:
+                    aside = new.beside(RESERVED + b"old." + os.urandom(8).hex().encode())
                 self._aside = set_aside(target, new, aside)
                 os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
                 self._changed(-1)
@@ -221,12 +224,9 @@ def what_is(home: Home, path: Name) -> str:
     return "file"
 
 
-def rename_kept(home: Home, old: Name, new: Name) -> None:
-    """Let what was kept for `old` be kept for `new`; raises Conflict when something has that name."""
-    with home.changing(), beside(home, old) as source, beside(home, new) as target:
-        if size_of(target, new.base) is not None:
-            raise Conflict(f"{new.text}: there is a file of that name")
-        disk.rename_new(KEPT + old.base, KEPT + new.base, source, target)
+def incomplete(path: Name) -> Busy:
+    """Why a cut upload gets no other name: whoever ends uploads by a rename would take that for a "yes"."""
+    return Busy(f"{path.text}: its upload is not complete: go on with it, or send it again")
 
 
 def ended(members: Sequence[Waiting]) -> None:
@@ -242,7 +242,7 @@ def ended(members: Sequence[Waiting]) -> None:
                 member.told(error)
 
 
-__all__ = ["Removal", "Rename", "Waiting", "Whole", "ended", "forget", "rename_kept", "what_is"]
+__all__ = ["Removal", "Rename", "Waiting", "Whole", "ended", "forget", "incomplete", "what_is"]
 
 
 def did(member: Waiting, act: Callable[[], object]) -> bool:

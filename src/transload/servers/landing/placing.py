@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from transload.errors import Conflict, Missing
 from transload.model import Name
 from transload.names import versioned
 from transload.servers.base import KEPT, RESERVED
-from transload.servers.landing.kept import beside, copy_in, move_in, size_of
+from transload.servers.landing.kept import Seen, beside, copy_in, move_in, seen, size_of
 
 if TYPE_CHECKING:
     from transload.servers.base import Home
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 NEW = RESERVED + b"new."
 """Before the name of a file that is about to get its name; of no use once its process is gone."""
 _numbers = itertools.count(1)
+
+Known = Callable[[Name], bool]
+"""Whether the ledger has a file of that name, whatever the disk says."""
 
 
 class Placing:
@@ -56,8 +60,11 @@ class Placing:
         if modified is not None:
             os.utime(self.there, ns=(modified * 1000, modified * 1000), dir_fd=folder, follow_symlinks=False)
 
-    def decide(self, exists: str, *, extends: bool) -> None:
-        """Look at what has the name now, and choose what becomes of it; raises Conflict, and Missing when the folder is gone."""
+    def decide(self, exists: str, known: Known, *, extends: Seen | None) -> None:
+        """Look at what has the name now, and choose what becomes of it; raises Conflict, and Missing when the folder is gone.
+
+        `extends` is the file all of whose bytes this one has: only that one need not be kept under another name, none that is `known`.
+        """
         with beside(self._home, self._path) as folder:
             size = size_of(folder, self.there)
             if size is None:
@@ -66,8 +73,9 @@ class Placing:
             self.whole = size_of(folder, self._path.base)
             if self.whole is not None and exists == "refuse":
                 raise Conflict(f"{self._path.text}: there is a file of that name, and it may not be uploaded again")
-            if self.whole is not None and exists == "version" and not extends:
-                self.aside = free_name(folder, self._path)
+            self.aside = None
+            if self.whole is not None and exists == "version" and (extends is None or extends != seen(folder, self._path.base)):
+                self.aside = free_name(folder, self._path, known)
 
     def show(self, *, same: bool = False) -> tuple[int, int]:
         """Let it have its name; gives how many bytes and files the home has more. `same`: the older one has the same bytes."""
@@ -105,14 +113,20 @@ class Placing:
             os.unlink(self.there, dir_fd=folder)
 
 
-def free_name(folder: int, path: Name) -> Name:
-    """The first of a.v1.csv, a.v2.csv, ... that nothing has."""
+def unknown(_: Name) -> bool:
+    """Only the disk says what has a name."""
+    return False
+
+
+def free_name(folder: int, path: Name, known: Known = unknown) -> Name:
+    """The first of a.v1.csv, a.v2.csv, ... that nothing has, and that is not `known` either: its file was taken away by hand, say."""
     for number in itertools.count(1):
         name = versioned(path, number)
         try:
             os.stat(name.base, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            return name
+            if not known(name):
+                return name
     raise AssertionError
 
 

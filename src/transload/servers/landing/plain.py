@@ -27,7 +27,7 @@ from transload.servers.landing.groups import Groups
 from transload.servers.landing.hashes import Hashes
 from transload.servers.landing.inflow import Inflow
 from transload.servers.landing.kept import beside, forget, rescue
-from transload.servers.landing.members import Removal, Rename, Waiting, Whole, did, rename_kept, what_is
+from transload.servers.landing.members import Removal, Rename, Waiting, Whole, did, incomplete, what_is
 from transload.servers.landing.sweeping import sweep
 from transload.spool.collector import claim, collect_parts
 from transload.spool.drafts import Draft
@@ -92,13 +92,12 @@ class FolderLanding:
         return Inflow(self, sending, contract)
 
     def rename(self, home: Home, login: Login, old: Name, new: Name, then: Then) -> None:
-        """Rename a file, a folder or a kept upload."""
+        """Rename a file or a folder."""
         try:
             what = what_is(home, old)
             if what == "kept":
-                rename_kept(home, old, new)
-                then(None)
-            elif old == new:
+                raise incomplete(old)
+            if old == new:
                 then(None)
             else:
                 # The last act of an upload may take a name again; other renames replace nothing.

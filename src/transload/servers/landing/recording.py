@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from transload import crash, disk
 from transload.errors import LedgerAway, TransloadError
 from transload.servers.landing.kept import beside, keeping_open
-from transload.servers.landing.members import Judge, Waiting, Whole, ended
+from transload.servers.landing.members import Judge, Waiting, Whole, did, ended
 
 if TYPE_CHECKING:
     from transload.ledger import Ledger
+    from transload.ledger.booking import Change
     from transload.model import Name
     from transload.servers.base import Home, Then
     from transload.spool import Spool
@@ -84,7 +86,8 @@ class Recording:
         return later
 
     def _commit(self, members: list[Waiting]) -> None:
-        files = [one for one in members if isinstance(one, Whole) and self._decided(one)]
+        members = [one for one in members if did(one, partial(self._meet, one))]
+        files = [one for one in members if isinstance(one, Whole) and did(one, one.decide)]
         with self._spool.accepting():
             try:
                 self._spool.place([one.spooled for one in files if one.spooled])
@@ -96,23 +99,14 @@ class Recording:
             good = {id(one) for one in files}
             self._record([one for one in members if not isinstance(one, Whole) or id(one) in good])
 
-    def _decided(self, member: Whole) -> bool:
-        try:
-            member.decide()
-        except TransloadError as error:
-            member.failed(error)
-            return False
-        return True
+    def _meet(self, member: Waiting) -> None:
+        """Let it know who shares its home, and which names the ledger has there."""
+        user, sharers = member.home.user, self._sharers(member.home.user)
+        member.sharers, member.known = sharers, lambda name: self._ledger.uploads.at(user, name, sharers) is not None
 
     def _record(self, members: list[Waiting]) -> None:
-        begun, changes = [], []
-        for one in members:
-            try:
-                one.sharers = self._sharers(one.home.user)
-                changes.append(one.begin())
-                begun.append(one)
-            except TransloadError as error:
-                one.told(error)
+        changes: list[Change | None] = []
+        begun = [one for one in members if did(one, lambda: changes.append(one.begin()))]  # noqa: B023 - it is called at once
         if not begun:
             return
         try:
@@ -135,7 +129,9 @@ class Recording:
         if len(begun) > 1 and not isinstance(error, LedgerAway):
             # One of them may be to blame for all.
             for one in begun:
-                self._record([one])
+                # What was done before it may have taken the name that it wanted, or wants to give.
+                if not isinstance(one, Whole) or did(one, one.decide):
+                    self._record([one])
             return
         for one in begun:
             if isinstance(one, Whole):

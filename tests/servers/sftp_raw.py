@@ -17,7 +17,7 @@ T = TypeVar("T")
 INIT, OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT, OPENDIR, READDIR = 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK, SYMLINK, EXTENDED = 13, 14, 15, 16, 17, 18, 19, 20, 200
 STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 101, 102, 103, 104, 105, 201
-TO_READ, TO_WRITE = struct.pack(">II", 1, 0), struct.pack(">II", 2 | 8 | 16, 0)
+TO_READ, TO_WRITE, TO_GO_ON = (struct.pack(">II", flags, 0) for flags in (1, 2 | 8 | 16, 2 | 8))
 
 
 def text(raw: bytes) -> bytes:

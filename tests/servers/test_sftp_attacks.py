@@ -19,6 +19,7 @@ from tests.servers import sftp_raw as raw
 from tests.servers.sftp_ground import USER, Ground
 from tests.servers.sftp_raw import channel, connection, span, text, with_channel
 from transload.accounts import Rights
+from transload.servers.base import KEPT
 from transload.servers.visit import Stay, Stays
 
 OK, EOF, MISSING, DENIED, FAILURE, BAD, UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
@@ -158,6 +159,30 @@ def test_a_hole_larger_than_the_disk_is_no_file(ground, offset):
 
     with_channel(ground, work)
     assert not (ground.home / "hole.bin").exists()
+
+
+def test_an_upload_that_goes_on_where_nothing_is_any_more_is_not_whole(ground):
+    kept = ground.home / os.fsdecode(KEPT + b"go.csv")
+
+    async def work(channel):
+        handle = await channel.open(b"go.csv", raw.TO_GO_ON)
+        assert OK == await channel.code(raw.WRITE, handle + span(1000, 4) + b"rest")
+        kind, answer = await channel.ask(raw.CLOSE, handle)
+        assert (raw.STATUS, FAILURE) == (kind, int.from_bytes(answer[:4], "big"))
+        assert b"only 0 bytes of its beginning are there" in answer
+        assert not (ground.home / "go.csv").exists()
+        kept.write_bytes(b"half")
+        handle = await channel.open(b"go.csv", raw.TO_GO_ON)
+        assert OK == await channel.code(raw.WRITE, handle + span(5, 1) + b"x")
+        assert FAILURE == await channel.code(raw.CLOSE, handle)
+        assert b"half" == kept.read_bytes()
+        handle = await channel.open(b"go.csv", raw.TO_GO_ON)
+        assert OK == await channel.code(raw.WRITE, handle + span(6, 3) + b"one")
+        assert OK == await channel.code(raw.WRITE, handle + span(4, 2) + b", ")
+        assert OK == await channel.code(raw.CLOSE, handle)
+
+    with_channel(ground, work)
+    assert b"half, one" == (ground.home / "go.csv").read_bytes()
 
 
 def test_what_a_session_leaves_open_is_not_complete(ground):

@@ -30,6 +30,7 @@ class Incoming:
     __slots__ = (
         "_cutting",
         "_full",
+        "_goes_on",
         "_islands",
         "_solid",
         "appends",
@@ -43,8 +44,8 @@ class Incoming:
         "upload",
     )
 
-    def __init__(self, path: bytes, upload: Upload, now: float, *, appends: bool) -> None:
-        """For `path`; `appends` says that it only grows, whatever offsets the client gives."""
+    def __init__(self, path: bytes, upload: Upload, now: float, *, appends: bool, goes_on: bool = False) -> None:
+        """For `path`; `appends`: it only grows, whatever offsets the client gives; `goes_on`: it begins with what was there."""
         self.path, self.upload, self.appends = path, upload, appends
         self.fault: TransloadError | None = None
         self.mode: int | None = None
@@ -52,6 +53,7 @@ class Incoming:
         self.count = 0
         self.judged = (now, 0)
         self._full = -1
+        self._goes_on = goes_on and not appends
         self._cutting: Future[None] | None = None
         self._solid = upload.size
         self._islands: list[tuple[int, int]] = []
@@ -78,6 +80,9 @@ class Incoming:
 
     def end(self, visit: Visit) -> TransloadError | None:
         """The client says that it is whole. Gives why it is not: then it is to be kept, or is forgotten where more bytes cannot mend it."""
+        if self.fault is None and self._goes_on and self._solid < self.upload.size:
+            # Somebody else went on with what was there, or it has expired: what the client left out is nowhere.
+            self.fault = Unreachable(f"only {self._solid} bytes of its beginning are there: go on behind them, or send it again")
         if self.fault is None and self._is_interrupted(visit):
             self.fault = Unreachable("it ends where a block ends, as an interrupted one does: it is kept; go on with it, or send it again")
         if isinstance(self.fault, Refused):
@@ -102,6 +107,8 @@ class Incoming:
             self._room_for(size - there, visit)
         if size != there:
             self.upload.cut_to(size)
+        if size > there:
+            self._goes_on = False  # the client asks for zeros
         self._solid = min(self._solid, size)
 
     def cut(self, reason: str, work: Executor) -> Future[None]:
@@ -120,6 +127,7 @@ class Incoming:
 
     def _grew(self, begin: int, end: int) -> None:
         if begin > self._solid:
+            self._goes_on = self._goes_on and len(self._islands) <= _ISLANDS  # else it cannot be told what is there
             self._islands = [*self._islands[-_ISLANDS:], (begin, end)]
             return
         self._solid = max(self._solid, end)

@@ -51,10 +51,11 @@ class Opening:
         # Whatever the client goes on to write, at the end or in the middle: what it leaves alone stays.
         offset = there.size if there is not None and not appends and not flags & _TRUNCATE else 0
         upload = partial(self._visit.upload, path, offset=offset, append=appends)
+        begun = partial(self._begun, ident, path, appends=appends, goes_on=not flags & _TRUNCATE)
         if there is not None and there.size > _AT_HAND and (offset or appends):
-            self._begin_aside(ident, path, upload, appends=appends)
+            self._begin_aside(ident, path, upload, begun)
         else:
-            self._begun(ident, path, upload(), appends=appends)
+            begun(upload())
 
     def _there(self, path: bytes) -> Item | None:
         try:
@@ -62,10 +63,10 @@ class Opening:
         except (Missing, Denied):
             return None
 
-    def _begun(self, ident: int, path: bytes, upload: Upload, *, appends: bool) -> None:
-        self._opened(ident, Incoming(path, upload, self._loop.time(), appends=appends))
+    def _begun(self, ident: int, path: bytes, upload: Upload, *, appends: bool, goes_on: bool) -> None:
+        self._opened(ident, Incoming(path, upload, self._loop.time(), appends=appends, goes_on=goes_on))
 
-    def _begin_aside(self, ident: int, path: bytes, upload: Callable[[], Upload], *, appends: bool) -> None:
+    def _begin_aside(self, ident: int, path: bytes, upload: Callable[[], Upload], begun: Callable[[Upload], None]) -> None:
         """The copying takes its time, and the other sessions have theirs."""
         found: list[Upload] = []
         self.count += 1
@@ -75,7 +76,7 @@ class Opening:
             if error is not None:
                 self._fail(ident, error)
             else:
-                self._begun(ident, path, found[0], appends=appends)
+                begun(found[0])
 
         self._work.submit(aside, lambda: found.append(upload()), self._landings.begin((path,), done))
 

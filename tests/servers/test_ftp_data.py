@@ -6,8 +6,10 @@ import ftplib
 import io
 import os
 import socket
+import subprocess
 import threading
 import time
+from ipaddress import ip_address
 
 import pytest
 
@@ -39,6 +41,29 @@ def test_files_go_both_ways(ground, host, passive):
         client.retrbinary("RETR both", got.write, rest=999_990)
         assert data[-10:] == got.getvalue()
         client.delete("both")
+
+
+def _link_local() -> str:
+    """An address of this machine that is one behind a single interface only, with that; nothing where there is none."""
+    with open("/proc/net/if_inet6", encoding="ascii") as table:
+        found = [line.split() for line in table if line.startswith("fe80")]
+    return f"{ip_address(bytes.fromhex(found[0][0]))}%{found[0][5]}" if found else ""
+
+
+@pytest.mark.skipif(not _link_local(), reason="this machine has no link-local address")
+def test_so_they_do_at_an_address_behind_one_interface_only(ground, tmp_path):
+    (tmp_path / "sent").write_bytes(b"over one line")
+    url = f"ftp://[{_link_local().replace('%', '%25')}]:{ground.port}/local"
+    curl = ["curl", "--silent", "--show-error", "--max-time", "20", "--user", f"{USER}:{PASSWORD}"]
+    subprocess.run([*curl, "--upload-file", tmp_path / "sent", url], check=True)
+    assert b"over one line" == subprocess.run([*curl, url], check=True, capture_output=True).stdout
+    with ftplib.FTP() as client:
+        client.connect(_link_local(), ground.port)
+        client.login(USER, PASSWORD)
+        client.set_pasv(False)
+        client.storbinary("STOR local", io.BytesIO(b"called back"))
+        assert b"called back" == (ground.home / "local").read_bytes()
+        client.delete("local")
 
 
 def test_what_is_of_ipv4_alone_says_so(ground):
@@ -175,3 +200,10 @@ def test_a_paused_upload_does_not_keep_the_others_waiting():
             for number in range(20):
                 assert b"226" == quick.put(f"quick-{number}")[:3]
             line.close()
+
+
+def test_a_client_at_another_loopback_address_is_on_this_machine_too(ground):
+    with Raw(ground.port, "127.0.0.2") as raw:
+        raw.hears(220)
+        raw.login()
+        assert [True] == [session.here for session in ground.door._hall.sessions if session.local == "127.0.0.2"]

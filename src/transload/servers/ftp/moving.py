@@ -8,6 +8,7 @@ import secrets
 import socket
 from functools import partial
 
+from transload.accounts.addresses import plain
 from transload.errors import Refused, TransloadError
 from transload.servers.base import Upload
 from transload.servers.ftp.answers import told_of_name
@@ -49,7 +50,7 @@ def extended_passive(session: Session, given: bytes) -> None:
 def _await(session: Session, *, extended: bool) -> None:
     session.drop_data()
     session.wait()
-    session.hall.ports.ask(session.local, partial(_opened, session, extended))
+    session.hall.ports.ask(session.local + session.zone, partial(_opened, session, extended))
 
 
 def _opened(session: Session, extended: bool, door: socket.socket | None) -> None:  # noqa: FBT001 - it is told by `partial`
@@ -98,7 +99,7 @@ def extended_active(session: Session, given: bytes) -> None:
         if address is None or address.version != _FAMILIES[parts[1]] or getattr(address, "ipv4_mapped", None):
             session.say(b"501 EPRT |1|address|port|")
         else:
-            _call(session, str(address), int(parts[3]))
+            _call(session, plain(str(address)), int(parts[3]))
 
 
 def _call(session: Session, address: str, port: int) -> None:

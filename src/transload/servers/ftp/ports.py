@@ -77,7 +77,7 @@ class Ports:
         door = socket.socket(socket.AF_INET6 if ":" in local else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if self._free is None:
-                door.bind((local, 0))
+                door.bind(_at(local, 0))
             elif not self._bound(door, local):
                 door.close()
                 return None
@@ -93,7 +93,7 @@ class Ports:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for at, port in enumerate(self._free):
             try:
-                door.bind((local, port))
+                door.bind(_at(local, port))
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
@@ -145,8 +145,8 @@ class Calling(Channel):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._line = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         with suppress(OSError):  # several addresses of ours: the client may know us by this one alone
-            self._line.bind((session.local, 0))
-        if self._line.connect_ex((address, port)) not in (0, errno.EINPROGRESS):
+            self._line.bind(_at(session.local + session.zone, 0))
+        if self._line.connect_ex(_at(address + session.zone, port)) not in (0, errno.EINPROGRESS):
             self._line.close()
             session.loop.later(0, session.not_connected)
             return
@@ -173,6 +173,12 @@ class Calling(Channel):
         if self._fileno >= 0:
             super().close()
             self._line.close()
+
+
+def _at(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """The address and the port as a socket takes them, with the number of the interface behind which the address is one."""
+    host, _, zone = address.partition("%")
+    return (host, port, 0, int(zone)) if zone else (host, port)
 
 
 def _resolved(address: str) -> str:

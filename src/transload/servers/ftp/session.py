@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from transload.accounts.addresses import plain
@@ -56,8 +57,11 @@ class Session(Line):
         self.aborted = self.busy = self._going = False
         self._said, self._lines = bytearray(), deque[bytes]()
         self._strange = 0
-        self.local = plain(str(line.getsockname()[0]))
-        self.here = self.local == address
+        ours = line.getsockname()
+        self.local = plain(str(ours[0]))
+        self.zone = f"%{ours[3]}" if ours[3:] and ours[3] else ""
+        """Behind which of our interfaces our address and the client's mean something, where it is not behind all (RFC 4007)."""
+        self.here = self.local == address or ip_address(address).is_loopback
         """Whether the client is on this machine."""
         self._greeted = False
         hall.sessions.add(self)

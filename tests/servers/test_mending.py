@@ -13,7 +13,8 @@ from sqlalchemy import text
 from tests.servers.landings import USER, Wharf, answered, evidence
 from transload.model import Name
 from transload.servers.base import KEPT, RESERVED
-from transload.servers.landing import FolderLanding, groups, members, placing
+from transload.servers.landing import FolderLanding, groups, members, placing, sweeping
+from transload.servers.landing.kept import PASSING
 from transload.servers.landing.mending import Mending
 
 
@@ -127,6 +128,35 @@ def test_cut_uploads_are_kept_for_as_long_as_the_contract_says(wharves):
     while wharf.kept("b.csv") and time.monotonic() < until:
         time.sleep(0.01)
     assert (b"young", None) == (wharf.kept("a.csv"), wharf.kept("b.csv"))
+
+
+def test_each_is_kept_for_as_long_as_its_own_route_says(wharves):
+    short = {"name": "short", "from": {"path": "a"}, "arrival": {"expire": "1h"}}
+    wharf = wharves(short, {"name": "long", "from": {"path": "b"}, "arrival": {"expire": "2h"}})
+    for folder in "a", "b":
+        wharf.home.make_folder(folder.encode())
+        wharf.cut(f"{folder}/cut.csv", b"half")
+        os.utime(at(wharf, f"{folder}/{os.fsdecode(KEPT)}cut.csv"), (time.time() - 3700,) * 2)
+    wharf.landing.close()
+    wharf.landing = wharf.opened()
+    until = time.monotonic() + 10
+    while wharf.kept("a/cut.csv") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (None, b"half") == (wharf.kept("a/cut.csv"), wharf.kept("b/cut.csv"))
+
+
+def test_a_replaced_file_that_a_death_left_behind_is_removed_after_a_while(wharf, again, monkeypatch):
+    left = os.fsdecode(PASSING) + "0123456789abcdef"
+    at(wharf, left).write_bytes(b"replaced")
+    wharf.put("a.csv", b"data")
+    again()
+    assert {left, "a.csv"} == wharf.files(hidden=True).keys()
+    monkeypatch.setattr(sweeping, "_PASSED", 0.0)
+    again()
+    until = time.monotonic() + 10
+    while left in wharf.files(hidden=True) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert {"a.csv": b"data"} == wharf.files(hidden=True)
 
 
 def test_what_a_dead_process_was_about_to_show_is_removed_and_what_a_live_one_is_stays(wharf, again):

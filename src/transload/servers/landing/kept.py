@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from transload.spool.notes import Orphan
 
 LONGEST = 255
+PASSING = RESERVED + b"old."
+"""Before the name of what is there for moments only: a file that is about to be replaced, a copy that comes from another disk."""
 
 Seen = tuple[int, int, int, int]
 """What tells a file from another one that has its name later: device, number, size, time."""
@@ -159,7 +161,7 @@ def move_in(source: str, name: bytes, folder: int) -> None:
 
 def _copied_in(source: str, folder: int) -> bytes:
     """The name of a copy of the file `source` in the open folder, which nobody sees."""
-    copied = RESERVED + b"new." + os.urandom(8).hex().encode()
+    copied = PASSING + os.urandom(8).hex().encode()
     copy_in(source, copied, folder)
     for descriptor in disk.opened([copied], folder):
         os.fsync(descriptor)

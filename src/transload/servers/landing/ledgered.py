@@ -211,8 +211,9 @@ class LedgerLanding:
             self._due = False
             self._judging.poke()
 
-    def _expire(self, user: str) -> float:
-        return self._arrivals.contract(user, Name("any"), self._own(user)).expire
+    def _expire(self, user: str) -> Callable[[Name], float]:
+        arrivals, own = self._arrivals, self._own(user)
+        return lambda path: arrivals.contract(user, path, own).expire
 
     def _own(self, user: str) -> str | None:
         """What the user's account says of arrivals; not older than a few seconds."""

@@ -14,8 +14,8 @@ from transload import disk, log
 from transload.errors import Busy, Conflict, Missing, TransloadError, Unreachable
 from transload.ledger.booking import Landed, Removed, Renamed
 from transload.model import Name
-from transload.servers.base import KEPT, RESERVED
-from transload.servers.landing.kept import beside, forget, size_of
+from transload.servers.base import KEPT
+from transload.servers.landing.kept import PASSING, beside, forget, size_of
 from transload.servers.landing.placing import Known, Placing, free_name, set_aside, unknown
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Rename(Waiting):
                 if self._exists == "version":
                     aside = free_name(target, new, self.known)
                 else:
-                    aside = new.beside(RESERVED + b"old." + os.urandom(8).hex().encode())
+                    aside = new.beside(PASSING + os.urandom(8).hex().encode())
                 self._aside = set_aside(target, new, aside)
                 os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
                 self._changed(-1)

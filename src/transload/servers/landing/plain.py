@@ -69,7 +69,7 @@ class FolderLanding:
         self._pool.submit(self._sweep, Place("", os.fsencode(os.path.abspath(root))), incoming)
 
     def _sweep(self, home: Home, incoming: Path) -> None:
-        sweep(home, lambda token: is_abandoned(f"{incoming}/{token}"), _KEPT_FOR, lambda: not self._closing)
+        sweep(home, lambda token: is_abandoned(f"{incoming}/{token}"), lambda _: _KEPT_FOR, lambda: not self._closing)
 
     def hooked(self, hook: Hook) -> None:
         """Call this one from now on."""

@@ -10,24 +10,31 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transload.errors import TransloadError
+from transload.model import Name
 from transload.servers.base import KEPT
+from transload.servers.landing.kept import PASSING
 from transload.servers.landing.placing import NEW
 
 if TYPE_CHECKING:
     from transload.servers.base import Home
 
 
-def sweep(home: Home, is_dead: Callable[[str], bool], expire: float, go_on: Callable[[], bool]) -> int:
-    """Remove what dead processes left in a home, and cut uploads that nobody resumed for `expire` seconds; gives how many.
+_PASSED = 3600.0
 
-    `is_dead` tells it of the token of a process; it is over once `go_on` says no.
+
+def sweep(home: Home, is_dead: Callable[[str], bool], expire: Callable[[Name], float], go_on: Callable[[], bool]) -> int:
+    """Remove what dead processes left in a home, and cut uploads that nobody resumed; gives how many.
+
+    `expire` tells for how many seconds the cut upload of a name is kept, `is_dead` tells it of the token of a process; it is over
+    once `go_on` says no.
     """
-    count = 0
+    count, now = 0, time.time()
     for folder, base, found in files_of(home):
         if not go_on():
             break
         rubbish = base.startswith(NEW) and is_dead(os.fsdecode(base[len(NEW) :].partition(b".")[0]))
-        old = base.startswith(KEPT) and found.st_mtime < time.time() - expire
+        rubbish = rubbish or (base.startswith(PASSING) and found.st_ctime < now - _PASSED)
+        old = base.startswith(KEPT) and base != KEPT and found.st_mtime < now - expire(_meant(folder, base))
         if rubbish or old:
             with suppress(FileNotFoundError), home.changing(), home.folder(folder) as opened:
                 os.unlink(base, dir_fd=opened)
@@ -35,6 +42,12 @@ def sweep(home: Home, is_dead: Callable[[str], bool], expire: float, go_on: Call
                 if old:
                     home.changed(-found.st_size, -1)
     return count
+
+
+def _meant(folder: bytes, base: bytes) -> Name:
+    """The name of the file that a cut upload would have become."""
+    name = base[len(KEPT) :]
+    return Name(folder + b"/" + name if folder else name)
 
 
 def files_of(home: Home) -> Iterator[tuple[bytes, bytes, os.stat_result]]:

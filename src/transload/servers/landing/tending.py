@@ -12,6 +12,7 @@ from transload.servers.landing.sweeping import sweep
 
 if TYPE_CHECKING:
     from transload.ledger.people import People
+    from transload.model import Name
     from transload.servers.base import Home
     from transload.servers.home import Homes
     from transload.servers.landing.mending import Mending
@@ -24,9 +25,14 @@ class Tending:
     """Begins at once; after that once an hour."""
 
     def __init__(
-        self, mending: Mending, people: People, homes: Homes, is_dead: Callable[[str], bool], expire: Callable[[str], float]
+        self,
+        mending: Mending,
+        people: People,
+        homes: Homes,
+        is_dead: Callable[[str], bool],
+        expire: Callable[[str], Callable[[Name], float]],
     ) -> None:
-        """`expire` says how long a user's cut uploads are kept (seconds), `is_dead` whether the process of a token is."""
+        """`expire` says for each user how long a cut upload of a name is kept (seconds), `is_dead` whether the process of a token is."""
         self._is_dead = is_dead
         self._mending, self._people, self._homes, self._expire = mending, people, homes, expire
         self._stop = threading.Event()

@@ -299,6 +299,9 @@ def test_a_cut_new_version_goes_on_with_its_own_bytes(wharf):
         wharf.begin("a.csv", offset=11)
     wharf.put("a.csv", b"ABC", offset=8)
     assert {"a.csv": b"01234567ABC", "a.v1.csv": b"the older one"} == wharf.files(hidden=True)
+    wharf.cut("a.csv", b"as long as can be")
+    wharf.put("a.csv", b"!", offset=17)
+    assert b"as long as can be!" == wharf.files()["a.csv"]
 
 
 def test_what_was_announced_larger_than_it_came_is_not_whole(wharf):

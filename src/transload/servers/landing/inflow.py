@@ -54,8 +54,8 @@ class Inflow:
         whole = size_of(folder, base)
         if whole is not None and self.contract.exists == "refuse":
             raise Conflict(f"{sending.path.text}: there is a file of that name, and it may not be uploaded again")
-        kept = size_of(folder, KEPT + base) if whole is None or 0 < sending.offset < whole else None
-        # In the middle of a whole file it goes on with the cut upload, if there is one: that is the younger.
+        # Where a whole file does not end the cut upload goes on, if there is one: that is the younger.
+        kept = size_of(folder, KEPT + base) if whole is None or sending.offset not in (0, whole) else None
         there = whole if kept is None else kept
         offset = (there or 0) if sending.append else sending.offset
         if offset > (there or 0):

@@ -540,6 +540,17 @@ def test_sessions_that_say_nothing_are_ended():
         assert {} == ground.files()
 
 
+def test_whoever_logs_in_once_more_has_the_time_of_a_login_again():
+    with FtpGround(settings={"login_time": 1.0}) as ground, ground.raw() as raw:
+        for session in ground.door._hall.sessions:
+            session.since -= 10  # it came long ago
+        raw.asks("REIN", 220)
+        time.sleep(0.4)
+        raw.login()
+        raw.asks("REIN", 220)
+        assert b"421" == raw.answer()[:3]
+
+
 def test_a_transfer_has_a_deadline():
     with FtpGround(settings={"deadline": 0.4}) as ground, ground.raw() as raw:
         line = raw.passive()

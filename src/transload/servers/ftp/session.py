@@ -267,6 +267,7 @@ class Session(Line):
         if self.visit is not None:
             self.visit.close()
             self.visit = None
+            self.since = time.monotonic()
         self.user = ""
         self.reset()
 

@@ -171,6 +171,25 @@ def test_a_removal_that_died_half_way_is_finished(wharves, session, monkeypatch)
         homes.remove(one)
 
 
+@pytest.mark.parametrize(("after", "point"), [("delete", "home-removing"), ({"move": "done"}, "home-moving")])
+def test_a_new_file_that_takes_the_name_in_that_very_moment_is_left_alone(wharves, worker, monkeypatch, after, point):
+    wharf = wharves({"after": after})
+    wharf.put("a.csv", b"one")
+    worker(wharf, "deliver")
+
+    def meanwhile(name):
+        if name == point:
+            monkeypatch.undo()
+            wharf.put("a.csv", b"two")
+
+    monkeypatch.setattr("transload.servers.landing.settling.crash.point", meanwhile)
+    worker(wharf, "settle")
+    assert b"two" == wharf.files()["a.csv"]
+    worker(wharf)
+    assert "a.csv" not in wharf.files()
+    assert [("done", None)] * 2 == settled(wharf)
+
+
 def test_a_new_file_of_the_name_of_one_that_is_gone_is_left_alone(wharves, session):
     wharf = wharves({"after": "delete"})
     wharf.put("a.csv", b"one")

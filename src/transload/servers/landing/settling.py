@@ -55,6 +55,7 @@ class HomesSession(SessionBase):
         crash.point("home-removing")
         with home.changing():
             with beside(home, path) as folder:
+                _check_same(folder, path, status)
                 os.unlink(path.base, dir_fd=folder)
             home.changed(-status.st_size, -1)
 
@@ -76,6 +77,7 @@ class HomesSession(SessionBase):
         crash.point("home-moving")
         make_way(home, target)
         with beside(home, found[0]) as source, beside(home, target) as folder:
+            _check_same(source, *found)
             disk.rename_new(found[0].base, target.base, source, folder)
 
     def _row(self, entry: Entry) -> Row | None:
@@ -129,6 +131,13 @@ def _inside(entry: Entry) -> bytes:
     """The folder of the route in the home, with a slash behind it; empty for the home itself."""
     folder = entry.folder.partition("/")[2].encode("utf-8", "surrogateescape")
     return folder + b"/" if folder else b""
+
+
+def _check_same(folder: int, path: Name, status: os.stat_result) -> None:
+    """Raise Missing when another upload has taken the name, in the process of the servers, since that was looked at."""
+    now = os.stat(path.base, dir_fd=folder, follow_symlinks=False)
+    if not os.path.samestat(now, status):
+        raise Missing(f"{path.text}: another file has its name by now")
 
 
 def _look(home: Home, path: Name) -> os.stat_result | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _PASSED = 3600.0
+"""Seconds after which nothing is in passing any more, whatever it was to become."""
 
 
 def sweep(home: Home, is_dead: Callable[[str], bool], expire: Callable[[Name], float], go_on: Callable[[], bool]) -> int:
@@ -33,7 +34,8 @@ def sweep(home: Home, is_dead: Callable[[str], bool], expire: Callable[[Name], f
         if not go_on():
             break
         rubbish = base.startswith(NEW) and is_dead(os.fsdecode(base[len(NEW) :].partition(b".")[0]))
-        rubbish = rubbish or (base.startswith(PASSING) and found.st_ctime < now - _PASSED)
+        # The folder of what was about to be shown may have got another name meanwhile.
+        rubbish = rubbish or (base.startswith((NEW, PASSING)) and found.st_ctime < now - _PASSED)
         old = base.startswith(KEPT) and base != KEPT and found.st_mtime < now - expire(_meant(folder, base))
         if rubbish or old:
             with suppress(FileNotFoundError), home.changing(), home.folder(folder) as opened:

@@ -173,6 +173,31 @@ def test_a_marker_speaks_for_one_version_and_may_come_again_with_the_same_bytes(
     assert [1, 2] == [version for _, version, _ in wharf.arrivals()]
 
 
+@pytest.mark.parametrize("complete", ["marker", "sidecar"])
+def test_a_file_that_comes_again_with_its_word_leaves_no_word_for_the_next_version(wharves, complete):
+    wharf = wharves({"arrival": {"complete": complete}})
+    word = "a.csv.done" if complete == "marker" else "a.csv.md5"
+    for _ in range(3):
+        wharf.put("a.csv", b"one")
+        wharf.put(word, hashlib.md5(b"one").hexdigest().encode())
+        wharf.becomes(["a.csv"])
+        until = time.monotonic() + 10
+        while wharf.why(word) and time.monotonic() < until:
+            time.sleep(0.005)
+        assert 0 == wharf.ledger.uploads.untaken()
+    wharf.put("a.csv", b"two")
+    time.sleep(0.1)
+    assert [1] == [version for _, version, _ in wharf.arrivals()]
+    # One that comes alone is for what comes next.
+    wharf.put(word, hashlib.md5(b"two").hexdigest().encode())
+    wharf.becomes(["a.csv", "a.csv"])
+    wharf.put(word, hashlib.md5(b"three").hexdigest().encode())
+    time.sleep(0.1)
+    assert f"all: it is a {'marker' if complete == 'marker' else 'checksum'}, and no file waits for it" == wharf.why(word)
+    wharf.put("a.csv", b"three")
+    wharf.becomes(["a.csv"] * 3)
+
+
 def test_a_marker_that_is_renamed_to_its_name_counts(wharves):
     wharf = wharves({"arrival": {"complete": "marker"}})
     wharf.put("a.csv", b"data")
@@ -280,6 +305,20 @@ def test_quiet_counts_what_nobody_has_touched_for_so_long(wharves):
     assert now() - began >= 300_000
     [row] = wharf.ledger.view.list(_any())
     assert hashlib.sha256(b"onetwo").hexdigest() == row.sha256
+
+
+@pytest.mark.parametrize("exists", ["version", "replace"])
+def test_what_was_sent_again_before_it_counted_never_counts_under_another_name(wharves, exists):
+    wharf = wharves({"arrival": {"complete": "quiet", "quiet": "0.3s", "exists": exists}})
+    for data in b"one", b"two", b"three":
+        wharf.put("a.csv", data)
+    wharf.becomes(["a.csv"])
+    time.sleep(0.3)
+    assert [(f"{USER}/a.csv", 1, "ready")] == wharf.arrivals()
+    if exists == "version":
+        assert "a newer file took its name before it counted" == wharf.why("a.v1.csv")
+        wharf.rename("a.v1.csv", "b.csv")
+        wharf.becomes(["a.csv", "b.csv"])
 
 
 def test_quiet_goes_on_after_a_restart(folder, url):

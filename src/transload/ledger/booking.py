@@ -68,6 +68,7 @@ class Book:
     at: int
     gone: list[tuple[Any, ...]] = field(default_factory=list)
     moved: list[tuple[Any, ...]] = field(default_factory=list)
+    passed: list[tuple[Any, ...]] = field(default_factory=list)
     again: list[tuple[Any, ...]] = field(default_factory=list)
     fresh: list[Landed] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
@@ -106,11 +107,15 @@ class Book:
             self.gone.append(("a newer file took its name", self.at, older.id))
         elif older is not None and name is not None:
             self.moved.append((name.raw, name.text, self.at, older.id))
+            if not older.taken:
+                self.passed.append((_PASSED, older.id))
 
     def write(self, connection: Connection) -> list[Judged]:
         """Write it; gives what there is to take."""
         each(connection, GONE, self.gone)
         each(connection, "update uploads set path = ?, text = ?, updated = ? where id = ?", self.moved)
+        # Under the name that it was given here it is nobody's arrival, unless its user gives it another.
+        each(connection, "update uploads set judge = null, reason = ? where id = ?", self.passed)
         each(connection, _AGAIN, self.again)
         judge(connection, self.judged, self.at)
         return [*self.judged, *self._insert(connection)]
@@ -143,6 +148,7 @@ def judge(connection: Connection, judged: Sequence[Judged], at: int) -> None:
 
 
 GONE = "update uploads set state = 'gone', reason = ?, judge = null, updated = ? where id = ?"
+_PASSED = "a newer file took its name before it counted"
 _AGAIN = "update uploads set modified = ?, protocol = ?, client = ?, at = ?, updated = ? where id = ?"
 _INSERT = (
     'insert into uploads (id, "user", path, text, state, reason, size, modified, sha256, node, taken, judge, protocol, client, at, '

@@ -135,7 +135,7 @@ class Arrivals:
 
 def _speaks(route: str, what: str, *, asked: bool) -> Verdict:
     """It is no arrival, but says that another file is one; `asked`: and nobody was there."""
-    return Verdict(reason=f"{route}: it is {what}, whose file is not there", judge=None if asked else now(), anew=True)
+    return Verdict(reason=f"{route}: it is {what}, and no file waits for it", judge=None if asked else now(), anew=True)
 
 
 def _complete(way: Way, row: Row, entry: Entry, why: str, contract: Arriving, witness: Witness | None) -> Verdict:

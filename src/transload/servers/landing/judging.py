@@ -102,7 +102,8 @@ class Judging:
         assert self._arrivals is not None  # noqa: S101 - set before the thread starts
         arrivals, own, made = self._arrivals, self._own(row.user), 0
         for other in arrivals.spoken_for(row, own, self._bench):
-            if not other.taken:
+            # One that was taken, and has come again since, has its word again; else that would speak for the next version.
+            if not other.taken or other.at >= other.updated:
                 made += self._ledger.uploads.judged(self._node, [Judged(other, arrivals.judge(other, LATER, own, self._bench))])
         here = self._ledger.uploads.number(row.id)
         if here is not None and not here.taken and here.updated == row.updated:

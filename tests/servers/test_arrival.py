@@ -173,6 +173,34 @@ def test_a_marker_speaks_for_one_version_and_may_come_again_with_the_same_bytes(
     assert [1, 2] == [version for _, version, _ in wharf.arrivals()]
 
 
+CHANGES = {
+    "removed": lambda wharf, _: wharf.remove("in/a.csv"),
+    "renamed": lambda wharf, _: wharf.rename("in/a.csv", "in/a.old"),
+    "sent again": lambda wharf, _: wharf.put("in/a.csv", b"another"),
+    "replaced by a rename": lambda wharf, _: (wharf.put("in/a.tmp", b"another"), wharf.rename("in/a.tmp", "in/a.csv")),
+    "moved with its folder": lambda wharf, _: wharf.rename("in", "out"),
+    "left without its word": lambda wharf, word: wharf.remove(word),
+    "left by its word": lambda wharf, word: wharf.rename(word, word + ".old"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("complete", ["marker", "sidecar"])
+def test_what_is_done_to_a_file_after_the_yes_to_its_word_changes_nothing(wharves, monkeypatch, complete, what):
+    wharf = wharves({"from": {"path": "in"}, "arrival": {"complete": complete}})
+    wharf.home.make_folder(b"in")
+    # Nobody has looked yet at what the word is about.
+    monkeypatch.setattr(wharf.landing._judging, "poke", lambda: None)
+    wharf.put("in/a.csv", b"data")
+    word = "in/a.csv.done" if complete == "marker" else "in/a.csv.sha256"
+    wharf.put(word, hashlib.sha256(b"data").hexdigest().encode())
+    woken = wharf.woken
+    CHANGES[what](wharf, word)
+    assert ["a.csv"] == [name.rpartition("/")[2] for name in wharf.names()]
+    [row] = wharf.ledger.view.list(_any())
+    assert (hashlib.sha256(b"data").hexdigest(), woken + 1) == (row.sha256, wharf.woken)
+
+
 @pytest.mark.parametrize("complete", ["marker", "sidecar"])
 def test_a_file_that_comes_again_with_its_word_leaves_no_word_for_the_next_version(wharves, complete):
     wharf = wharves({"arrival": {"complete": complete}})

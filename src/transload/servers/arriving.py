@@ -100,6 +100,11 @@ class Arrivals:
             return Verdict(reason="no route takes what this user uploads" if self._ways else "no route takes what the servers receive")
         return _together([self._judge(way, row, why, self._of(way, own), witness) for way in mine])
 
+    def listens(self, user: str, own: str | None) -> bool:
+        """Whether other files can say that a file of this user is whole."""
+        mine = (self._of(way, own) for way in self._ways if way.source.user in (None, user))
+        return any(contract.complete in ("marker", "sidecar") for contract in mine)
+
     def spoken_for(self, row: Row, own: str | None, witness: Witness) -> list[Row]:
         """The files of which this one says that they are whole."""
         found: dict[int, Row] = {}

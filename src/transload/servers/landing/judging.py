@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LOOK = 30.0
 _AGAIN = 1.0
 _LATER = 600_000_000
+_TRIES = 5
 
 
 class Judging:
@@ -49,6 +50,36 @@ class Judging:
     def poke(self) -> None:
         """Something may be due."""
         self._poked.set()
+
+    def heed(self, row: Row) -> None:
+        """Before an upload changes: let count what another file has said of it, and what it has said of others.
+
+        Whoever sent the last of the two has heard "yes"; what is done to them after that changes nothing. Raises LedgerAway.
+        """
+        arrivals, own, made = self._arrivals, self._own(row.user), 0
+        if arrivals is None or row.taken or not arrivals.listens(row.user, own):
+            return
+        try:
+            for one in (*arrivals.spoken_for(row, own, self._bench), row):
+                made += self._heeded(arrivals, one.id, own)
+        except LedgerAway:
+            raise
+        except TransloadError as error:
+            log.get("transload.landing").error("an upload could not be judged before it changed", user=row.user, reason=str(error))
+        if made:
+            self._wake()
+
+    def _heeded(self, arrivals: Arrivals, number: int, own: str | None) -> int:
+        made = 0
+        for _ in range(_TRIES):  # again where the thread has written down about it what it knew before
+            row = self._ledger.uploads.number(number)
+            if row is None or row.state != "here" or (row.taken and not _came_again(row)):
+                break
+            verdict = arrivals.judge(row, LATER, own, self._bench)
+            if not verdict.by:
+                break
+            made += self._ledger.uploads.judged(self._node, [Judged(row, verdict)])
+        return made
 
     def close(self) -> None:
         """No more."""
@@ -102,13 +133,17 @@ class Judging:
         assert self._arrivals is not None  # noqa: S101 - set before the thread starts
         arrivals, own, made = self._arrivals, self._own(row.user), 0
         for other in arrivals.spoken_for(row, own, self._bench):
-            # One that was taken, and has come again since, has its word again; else that would speak for the next version.
-            if not other.taken or other.at >= other.updated:
+            if not other.taken or _came_again(other):
                 made += self._ledger.uploads.judged(self._node, [Judged(other, arrivals.judge(other, LATER, own, self._bench))])
         here = self._ledger.uploads.number(row.id)
         if here is not None and not here.taken and here.updated == row.updated:
             made += self._ledger.uploads.judged(self._node, [Judged(row, arrivals.judge(row, LATER, own, self._bench))])
         return made
+
+
+def _came_again(row: Row) -> bool:
+    """Whether a file that was taken was sent again since: then its word comes again too, and is not for the next version."""
+    return row.at >= row.updated
 
 
 class Bench:

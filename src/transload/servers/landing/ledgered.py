@@ -57,7 +57,7 @@ class LedgerLanding:
         self._shared: tuple[float, dict[str, list[str]]] = -_FRESH, {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="transload-landing")
         self._judging = Judging(ledger, spool, node, self._own, wake)
-        recording = Recording(ledger, spool, node, wake, self._noted, self._sharers)
+        recording = Recording(ledger, spool, node, wake, self._noted, self._sharers, self._heed)
         self._groups = Groups(recording)  # type: ignore[arg-type] # its members are those that are made here
         self._due = False
         vault = vault_of(config)
@@ -204,6 +204,15 @@ class LedgerLanding:
             return verdict
 
         return judge
+
+    def _heed(self, users: Sequence[str], names: Sequence[Name], below: bool) -> None:  # noqa: FBT001 - it is told by position
+        """These uploads are about to change: what other files have said of them counts first."""
+        for user in users:
+            if self._arrivals.listens(user, self._own(user)):
+                for name in names:
+                    one = None if below else self._ledger.uploads.at(user, name)
+                    for row in self._ledger.uploads.under(user, name.raw) if below else [one] if one else []:
+                        self._judging.heed(row)
 
     def _noted(self) -> None:
         """The ledger knows of a group; some of it may be due to be judged again."""

@@ -48,6 +48,11 @@ class Waiting:
         """The places that it is about: no two members of a group are about the same one."""
         return {(self.home.root, name.raw) for name in self.names}
 
+    @property
+    def changes(self) -> bool:
+        """Whether it is about files that are there already."""
+        return True
+
     def told(self, error: TransloadError | None) -> None:
         """How it ended; only the first word counts."""
         if self._once.acquire(blocking=False):
@@ -88,6 +93,10 @@ class Whole(Waiting):
         if self.sure is None or self.inflow.contract.lenient:
             return False
         return bool(self.sure.cancelled() or self.sure.exception() is not None or not self.sure.result())
+
+    @property
+    def changes(self) -> bool:
+        return self.placing.whole is not None
 
     def cut_off(self) -> None:
         """Keep it for resuming; it does not count."""

@@ -31,9 +31,13 @@ class Recording:
         made: Callable[[], None],
         noted: Callable[[], None],
         sharers: Callable[[str], Sequence[str]],
+        heed: Callable[[Sequence[str], Sequence[Name], bool], None],
     ) -> None:
-        """In this ledger and this spool, whose bytes are read at `node`; `sharers` are the other users of a user's home."""
-        self._sharers = sharers
+        """In this ledger and this spool, whose bytes are read at `node`; `sharers` are the other users of a user's home.
+
+        `heed` is told of these users' uploads, by their names, before they change; of all that lie below them, if that is so.
+        """
+        self._sharers, self._heed = sharers, heed
         self._ledger, self._spool, self._node, self._made, self._noted = ledger, spool, node, made, noted
         self.turn = threading.RLock()
         """Held while homes and ledger are changed together."""
@@ -81,13 +85,14 @@ class Recording:
             self._noted()
         for folder in alone:
             with self.turn:
-                folder.go(self._ledger, self._node, self._made, self._sharers)
+                if did(folder, partial(self._heed, (folder.home.user, *self._sharers(folder.home.user)), folder.names[:1], True)):
+                    folder.go(self._ledger, self._node, self._made, self._sharers)
             self._noted()
         return later
 
     def _commit(self, members: list[Waiting]) -> None:
-        members = [one for one in members if did(one, partial(self._meet, one))]
-        files = [one for one in members if isinstance(one, Whole) and did(one, one.decide)]
+        members = [one for one in members if did(one, partial(self._prepare, one))]
+        files = [one for one in members if isinstance(one, Whole)]
         with self._spool.accepting():
             try:
                 self._spool.place([one.spooled for one in files if one.spooled])
@@ -99,10 +104,14 @@ class Recording:
             good = {id(one) for one in files}
             self._record([one for one in members if not isinstance(one, Whole) or id(one) in good])
 
-    def _meet(self, member: Waiting) -> None:
-        """Let it know who shares its home, and which names the ledger has there."""
+    def _prepare(self, member: Waiting) -> None:
+        """Let it know who shares its home and which names the ledger has there, and let count what was said of what it changes."""
         user, sharers = member.home.user, self._sharers(member.home.user)
         member.sharers, member.known = sharers, lambda name: self._ledger.uploads.at(user, name, sharers) is not None
+        if isinstance(member, Whole):
+            member.decide()
+        if member.changes:
+            self._heed((user, *sharers), member.names, False)
 
     def _record(self, members: list[Waiting]) -> None:
         changes: list[Change | None] = []

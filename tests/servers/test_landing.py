@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.landings import USER, answered, evidence
-from transload.errors import Busy, Conflict, Full, LedgerAway, Missing, Refused, Unreachable
+from transload.errors import Busy, Conflict, Full, LedgerAway, Missing, Refused, TransloadError, Unreachable
 from transload.model import Name
 from transload.servers.base import Sending
 from transload.spool.room import Room
@@ -458,6 +459,23 @@ def test_a_cut_upload_can_be_removed_but_a_rename_is_no_yes_to_it(wharf):
     assert (b"half", {}) == (wharf.kept("a.tmp"), wharf.files())
     wharf.remove("a.tmp")
     assert {} == wharf.files(hidden=True)
+
+
+@pytest.mark.parametrize("exists", ["version", "replace"])
+def test_a_rename_that_the_disk_refuses_leaves_all_as_it_was(wharves, monkeypatch, exists):
+    wharf = wharves({"arrival": {"exists": exists}})
+    wharf.put("a.csv", b"old")
+    wharf.put("a.tmp", b"new")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    with monkeypatch.context() as patched, pytest.raises(TransloadError, match="cross-device"):
+        patched.setattr("transload.servers.landing.members.os.rename", refuse)
+        wharf.rename("a.tmp", "a.csv")
+    assert {"a.csv": b"old", "a.tmp": b"new"} == wharf.files(hidden=True)
+    wharf.rename("a.tmp", "a.csv")
+    assert b"new" == wharf.files()["a.csv"]
 
 
 def test_files_that_were_taken_away_by_hand_keep_nobody_from_their_names(wharf):

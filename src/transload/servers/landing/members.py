@@ -16,7 +16,7 @@ from transload.ledger.booking import Landed, Removed, Renamed
 from transload.model import Name
 from transload.servers.base import KEPT
 from transload.servers.landing.kept import PASSING, beside, forget, size_of
-from transload.servers.landing.placing import Known, Placing, free_name, set_aside, unknown
+from transload.servers.landing.placing import Known, Placing, free_name, put_back, set_aside, unknown
 
 if TYPE_CHECKING:
     from transload.ledger.booking import Change
@@ -170,7 +170,12 @@ class Rename(Waiting):
                 else:
                     aside = new.beside(PASSING + os.urandom(8).hex().encode())
                 self._aside = set_aside(target, new, aside)
-                os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
+                try:
+                    os.rename(old.base, new.base, src_dir_fd=source, dst_dir_fd=target)
+                except OSError:  # another disk is mounted there, say
+                    if self._aside is not None:
+                        put_back(target, self._aside, new)
+                    raise
                 self._changed(-1)
         return Renamed(self.home.user, old, new, judge, self._aside if self._exists == "version" else None, self.sharers)
 

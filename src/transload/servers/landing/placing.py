@@ -149,6 +149,14 @@ def set_aside(folder: int, path: Name, aside: Name) -> Name | None:
             return aside
 
 
+def put_back(folder: int, aside: Name, path: Name) -> None:
+    """Undo `set_aside`, before anything has taken the name."""
+    with suppress(FileExistsError):
+        disk.rename_new(aside.base, path.base, folder, folder)
+        return
+    os.unlink(aside.base, dir_fd=folder)
+
+
 def _umask() -> int:
     global _mask  # noqa: PLW0603
     if _mask is None:

@@ -199,3 +199,45 @@ def test_wait_returns_when_it_is_stopped(tmp_path, kind):
     waiting.join(20)
     assert not waiting.is_alive()
     server.stop()
+
+
+def test_a_function_that_is_told_of_a_file_may_stop_its_server_also_while_others_stop_it(tmp_path, local, kind):
+    server = kind(root=tmp_path / "inbox", host="127.0.0.1").start()
+    server.users.add("agent01", password=WORD)
+    came, go_on, ended = [], threading.Event(), []
+
+    @server.on_received
+    def received(file):
+        came.append(file.name)
+        go_on.wait(30)
+        server.stop()
+        ended.append(file.name)
+
+    with line(server) as remote:
+        for number in range(2):
+            remote.put(local, f"{number}.csv")
+    until(lambda: 2 == len(came))
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    go_on.set()
+    stopping.join(30)
+    waiting = threading.Thread(target=server.wait)
+    waiting.start()
+    waiting.join(30)
+    assert not stopping.is_alive()
+    assert not waiting.is_alive()
+    assert ["0.csv", "1.csv"] == sorted(came) == sorted(ended)
+    until(lambda: "transload-stop" not in [one.name for one in threading.enumerate()])
+
+
+def test_a_server_that_cannot_begin_leaves_nothing_open(tmp_path, kind):
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        again = kind(root=tmp_path / "other", port=server.port, host="127.0.0.1")
+
+        def left() -> tuple[int, int]:
+            with pytest.raises(transload.ConfigError, match="in use"):
+                again.start()
+            return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+        left()
+        assert left() == left()

@@ -16,6 +16,12 @@ Function = Callable[[Arrived], object]
 AGAIN = (1.0, 5.0, 30.0, 120.0, 600.0)
 """After how many seconds a function that raised is called again; then it is given up."""
 _AT_ONCE = 4
+_here = threading.local()
+
+
+def is_called() -> bool:
+    """Whether this is asked from within a function that is told of a file: it must not wait for such functions to end."""
+    return getattr(_here, "called", False)
 
 
 class Calls:
@@ -62,6 +68,7 @@ class Calls:
             self._pool.submit(self._call, arrived, tries)
 
     def _call(self, arrived: Arrived, tries: int) -> None:
+        _here.called = True
         try:
             self._function(arrived)
         except Exception as error:  # noqa: BLE001 - it is the user's code: whatever it raises is logged, and it is asked again

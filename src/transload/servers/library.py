@@ -17,7 +17,7 @@ from transload.config.server import Server, Servers
 from transload.config.server import SftpServer as SftpSettings
 from transload.errors import ConfigError
 from transload.protocols import Arrived
-from transload.servers.calling import AGAIN, Calls
+from transload.servers.calling import AGAIN, Calls, is_called
 from transload.servers.doors import Doors
 from transload.servers.ground import Ground
 from transload.servers.sound import check_account
@@ -103,7 +103,16 @@ class _Server:
         return self
 
     def stop(self) -> None:
-        """Listen no more, keep what is cut for resuming, let functions end, and return. Harmless while it does not run."""
+        """Listen no more, keep what is cut for resuming, let functions end, and return. Harmless while it does not run.
+
+        Called by a function that is told of a file, it returns at once, and all this is done beside it: `wait` tells when.
+        """
+        if is_called():
+            threading.Thread(target=self._stop, name="transload-stop").start()
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
         with self._changing:
             ground, opened, self._ground, self._doors = self._ground, self._doors, None, None
             if opened is not None and ground is not None:

@@ -58,14 +58,15 @@ class FtpDoor:
         """Listen, and return. Raises ConfigError when an address cannot be listened at."""
         settings = self._settings
         loop = Loop("transload-ftp")
-        ports = Ports(settings, loop)
-        for name, address in (("listen", settings.listen), ("implicit_listen", settings.implicit_listen)):
-            if address is not None:
-                try:
+        try:
+            ports = Ports(settings, loop)
+            for name, address in (("listen", settings.listen), ("implicit_listen", settings.implicit_listen)):
+                if address is not None:
                     self._doors[name] = listening(f"ftp.{name}", address)
-                except ConfigError:
-                    self._close_doors()
-                    raise
+        except ConfigError:
+            self._close_doors()
+            loop.stop()
+            raise
         logins, work = ThreadPoolExecutor(_LOGINS, "transload-ftp-login"), ThreadPoolExecutor(_WORK, "transload-ftp-work")
         contexts = self._contexts
         self._hall = Hall(settings, self._gate, loop, ports, contexts, logins, work, ThreadPoolExecutor(_SUMS, "transload-ftp-sum"))

@@ -37,9 +37,10 @@ class Loop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, from another thread; channels that are left are not told."""
-        self.call(self._end)
-        self._thread.join()
+        """End, from another thread, also where it never ran; channels that are left are not told."""
+        if self._thread.ident is not None:
+            self.call(self._end)
+            self._thread.join()
         self._waker.close()
         self.poller.socket_map.clear()
         self.poller.close()

@@ -44,9 +44,9 @@ class SftpDoor:
         """Listen, and return. Raises ConfigError when the address cannot be listened at."""
         import uvloop
 
+        self._socket = listening("sftp.listen", self._settings.listen)
         self._loop = uvloop.new_event_loop()
         self._options = self._prepared()
-        self._socket = listening("sftp.listen", self._settings.listen)
         self._pools = Pools.of("transload-sftp")
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="transload-sftp", daemon=True)

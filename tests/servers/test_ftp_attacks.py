@@ -392,6 +392,21 @@ def test_abor_by_urgent_data_is_heard(raw):
     line.close()
 
 
+def test_a_command_that_ends_like_abor_breaks_nothing_off(ground, raw):
+    line = raw.passive()
+    raw.say("STOR whole")
+    assert raw.answer()[:1] == b"1"
+    line.sendall(b"x" * 1000)
+    raw.say("CWD labor")
+    time.sleep(0.05)
+    line.sendall(b"x" * 1000)
+    line.close()
+    raw.hears(226)
+    raw.hears(550)
+    assert 2000 == len(ground.files()["whole"])
+    raw.asks("DELE whole", 250)
+
+
 def test_a_thousand_abors_have_a_thousand_answers(raw):
     raw.line.sendall(b"ABOR\r\n" * 1000)
     for _ in range(1000):

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncssh
@@ -17,6 +18,7 @@ import pytest
 
 from tests.peers.base import program
 from tests.servers.sftp_ground import PASSWORD, USER, Ground, sha256
+from transload.accounts import Limits, Rights
 from transload.servers.base import KEPT
 
 
@@ -84,6 +86,48 @@ def test_what_is_there_can_be_changed_in_place_appended_to_and_cut(ground, param
         file.truncate(4)
     assert b"012x" == (ground.home / "edit.txt").read_bytes()
     assert b"0123456789" == (ground.home / "edit.v1.txt").read_bytes()
+
+
+@contextmanager
+def paramiko_of(ground):
+    """A client of that server."""
+    with socket.create_connection(("127.0.0.1", ground.port)) as wire, paramiko.Transport(wire) as transport:
+        transport.connect(username=USER, password=PASSWORD)
+        with paramiko.SFTPClient.from_transport(transport) as client:
+            yield client
+
+
+def test_who_may_only_append_changes_nothing_in_place():
+    with Ground(rights=Rights("ela")) as ground, paramiko_of(ground) as client:
+        (ground.home / "log.txt").write_bytes(b"first")
+        with pytest.raises(PermissionError), client.open("log.txt", "r+") as file:
+            file.write(b"FIRST")
+        assert b"first" == (ground.home / "log.txt").read_bytes()
+        assert ["log.txt"] == os.listdir(ground.home)
+        with client.open("log.txt", "a") as file:
+            file.write(b", second")
+        assert b"first, second" == (ground.home / "log.txt").read_bytes()
+
+
+def test_mode_and_time_of_an_open_file_are_both_kept():
+    with Ground(rights=Rights("elradfmwMT")) as ground, paramiko_of(ground) as client:
+        with client.open("set.txt", "w") as file:
+            file.write(b"x")
+            file.chmod(0o640)
+            file.utime((5, 5))
+        found = (ground.home / "set.txt").stat()
+        assert (0o640, 5) == (found.st_mode & 0o777, found.st_mtime)
+
+
+def test_what_gets_the_name_of_a_file_that_was_not_taken_is_there():
+    with Ground(limits=Limits(min_size=3)) as ground, paramiko_of(ground) as client:
+        for name, data in (("a.txt", b"x"), ("a.txt.filepart", b"whole")):
+            with client.open(name, "w") as file:
+                file.write(data)
+        with pytest.raises(FileNotFoundError):
+            client.stat("a.txt")
+        client.posix_rename("a.txt.filepart", "a.txt")
+        assert 5 == client.stat("a.txt").st_size
 
 
 def test_a_name_that_must_be_new_is_refused_where_it_is_not(ground, paramiko_client):

@@ -9,7 +9,7 @@ import string
 
 import pytest
 
-from tests.servers.staying import ALL, LANDINGS, Inn, Seat, get, names, put, remove, rename
+from tests.servers.staying import ALL, LANDINGS, Inn, Seat, ended, get, names, put, remove, rename
 from transload.accounts import Account, Limits, Rights
 from transload.errors import Conflict, Denied, Missing, Refused, Rejected, TransloadError
 from transload.servers.base import KEPT, RESERVED
@@ -192,7 +192,8 @@ def acts(visit, at):
         "read": ("r", lambda: visit.read(at + b"/file").close()),
         "write": ("w", lambda: begun(at + b"/new")),
         "write again": ("w", lambda: begun(at + b"/file")),
-        "go on": ("aw", lambda: begun(at + b"/file", offset=2)),
+        "write into": ("w", lambda: begun(at + b"/file", offset=2)),
+        "go on": ("aw", lambda: begun(at + b"/file", offset=len(b"hello"))),
         "append": ("a", lambda: begun(at + b"/file", append=True)),
         "rename": ("f", lambda: rename(visit, at + b"/nope", at + b"/x")),
         "remove": ("d", lambda: remove(visit, at + b"/nope")),
@@ -233,6 +234,19 @@ def test_each_method_needs_its_letter_and_no_other(furnished):
         for folder in (b"", b"/out", b"/out/deep"):
             for name, (needs, act) in acts(visit, folder).items():
                 assert any(one in letters for one in needs) == allowed(act), (letters, folder, name)
+
+
+def test_who_may_append_but_not_write_leaves_the_bytes_that_are_there(inn):
+    put(inn.visit(), b"log", b"first")
+    visit = inn.visit(letters="ela")
+    upload = visit.upload(b"log", offset=5)
+    for act in (lambda: upload.write_at(0, b"X"), lambda: upload.write_at(4, b"XX"), lambda: upload.cut_to(4)):
+        with pytest.raises(Denied):
+            act()
+    upload.write_at(5, b", second")
+    upload.write(b", third")
+    ended(upload.finish)
+    assert b"first, second, third" == get(inn.visit(), b"log")
 
 
 def test_the_deepest_folder_with_letters_of_its_own_decides(furnished):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from transload.errors import TransloadError
+from transload.errors import Denied, TransloadError
 from transload.servers.base import Then, Upload
 
 _REMEMBERED = 4096
@@ -50,6 +50,29 @@ class Own:
             then(error)
 
         self._upload.finish(done, sure)
+
+
+class Adding(Own):
+    """One to a file that its user may append to, but not write: the bytes that were there stay."""
+
+    __slots__ = ()
+
+    def __init__(self, upload: Upload, landed: Callable[[], None]) -> None:
+        """To the end of what `upload` begins with."""
+        super().__init__(upload, landed)
+        self.write_at, self.cut_to = self._write_at, self._cut_to
+
+    def _write_at(self, offset: int, data: bytes | memoryview) -> None:
+        self._check(offset)
+        self._upload.write_at(offset, data)
+
+    def _cut_to(self, size: int) -> None:
+        self._check(size)
+        self._upload.cut_to(size)
+
+    def _check(self, at: int) -> None:
+        if at < self._upload.offset:
+            raise Denied(f"the first {self._upload.offset} bytes may be added to, but not written")
 
 
 class Mine:

@@ -13,7 +13,7 @@ from transload.model import Name, spell
 from transload.patterns import PatternFault, Patterns
 from transload.servers.base import RESERVED, Item, Landing, Reading, Seat, Sending, Then, Upload, Visit
 from transload.servers.home import Home, Homes
-from transload.servers.own import Mine, Own
+from transload.servers.own import Adding, Mine, Own
 from transload.servers.pace import Paces
 from transload.servers.quota import Hold
 from transload.servers.telling import missing
@@ -114,6 +114,7 @@ class Stay:
         name = self._new(path)
         self._need("a" if append else "aw" if offset else "w", name.raw, "append to" if append else "write")
         self._check_name(name)
+        own = Adding if offset and self._only_adds(name.raw, offset) else Own
         if append or offset:
             self._landing.check_read(self.home, name)
         if len(name.base) > _NO_LONGER:
@@ -123,10 +124,18 @@ class Stay:
             if size is not None:
                 hold.fits(size)
             sending = Sending(self._known, self.login, self.home, name, offset, append, size, hold)
-            return Own(self._landing.upload(sending), lambda: self._has_brought(name.raw))
+            return own(self._landing.upload(sending), lambda: self._has_brought(name.raw))
         except BaseException:
             hold.settle(0, 0)
             raise
+
+    def _only_adds(self, at: bytes, offset: int) -> bool:
+        """Whether there is a whole file that may be appended to, but not written; Denied where bytes of it would be."""
+        if self._any("w", at) or not self.home.has(at):
+            return False
+        if offset < self.home.look(at).st_size:
+            self._need("w", at, "write")
+        return True
 
     def _has_brought(self, at: bytes) -> None:
         self._own.add(at)

@@ -118,7 +118,7 @@ class Session(Line):
         try:
             while (line := next_line(self._said)) is not None:
                 self._lines.append(line)
-                if self.transfer is not None and line[-4:].upper() == b"ABOR":
+                if self.transfer is not None and line.strip().upper() == b"ABOR":
                     self._abort()
         except Nonsense as error:
             self._nonsense(error)

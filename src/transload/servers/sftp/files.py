@@ -9,13 +9,15 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from itertools import chain, islice
 
-from transload.errors import Full, Refused, TransloadError, Unreachable
+from transload.errors import Denied, Full, Refused, TransloadError, Unreachable
 from transload.servers.base import Item, Reading, Upload, Visit
 from transload.servers.sftp import answers
 
 _PAGE = 30_000
 """Bytes of a page of names: some clients take no more than 32 KiB."""
 _NAMES = 256
+HOPELESS = (Refused, Denied)
+"""Faults of an upload that more bytes cannot mend."""
 _ISLANDS = 256
 """Blocks that may lie behind a gap and still count once it is closed."""
 
@@ -85,7 +87,7 @@ class Incoming:
             self.fault = Unreachable(f"only {self._solid} bytes of its beginning are there: go on behind them, or send it again")
         if self.fault is None and self._is_interrupted(visit):
             self.fault = Unreachable("it ends where a block ends, as an interrupted one does: it is kept; go on with it, or send it again")
-        if isinstance(self.fault, Refused):
+        if isinstance(self.fault, HOPELESS):
             self.upload.discard()
         return self.fault
 

@@ -80,8 +80,13 @@ class Naming:
     def _done(self, ident: int, error: TransloadError | None) -> None:
         self._send(answers.fine(ident) if error is None else answers.status(ident, *told(error)))
 
-    def _durably(self, ident: int, paths: tuple[bytes, ...], work: Callable[[Then], None]) -> None:
-        then = self._landings.begin(paths, partial(self._done, ident))
+    def _durably(self, ident: int, paths: tuple[bytes, ...], work: Callable[[Then], None], done: Callable[[], None] = lambda: None) -> None:
+        def ended(error: TransloadError | None) -> None:
+            if error is None:
+                done()
+            self._done(ident, error)
+
+        then = self._landings.begin(paths, ended)
         try:
             work(then)
         except TransloadError as error:
@@ -134,7 +139,7 @@ class Naming:
         self._landings.check(old, new)
         if not replaces and self._taken(new):
             raise Conflict(f"{spell(new)}: is there already")
-        self._durably(ident, (old, new), partial(self._visit.rename, old, new))
+        self._durably(ident, (old, new), partial(self._visit.rename, old, new), partial(self._landings.anew, new))
 
     def _taken(self, path: bytes) -> bool:
         try:

@@ -16,7 +16,7 @@ from transload.remotes.sftp.packets import WHERE, Garbled, text
 from transload.servers.base import Item, Visit
 from transload.servers.sftp import answers
 from transload.servers.sftp.faults import told
-from transload.servers.sftp.files import Incoming, Listing, Outgoing
+from transload.servers.sftp.files import HOPELESS, Incoming, Listing, Outgoing
 from transload.servers.sftp.landings import Landings, UnderWay, in_loop
 from transload.servers.sftp.naming import MAX_HANDLES, Naming
 from transload.servers.sftp.opening import Opening, aside
@@ -166,7 +166,7 @@ class Requests:
 
     def _not_whole(self, ident: int, file: Incoming, fault: TransloadError) -> None:
         """Whoever asks for it after the answer sees what was kept of it."""
-        if isinstance(fault, Refused):
+        if isinstance(fault, HOPELESS):
             raise fault
         then = self.landings.begin((file.path,), lambda _: self._fail(ident, fault))
         file.cut(str(fault), self._pools.work).add_done_callback(lambda _: then(None))
@@ -277,7 +277,8 @@ class Requests:
                 file.cut_to(wanted.size, self.visit)
             if wanted.modified is not None:
                 file.upload.modified = wanted.modified * 1_000_000
-            file.mode = wanted.mode
+            if wanted.mode is not None:
+                file.mode = wanted.mode
         else:
             if wanted.size is not None:
                 raise Denied("it was not opened for writing")

@@ -241,3 +241,45 @@ def test_a_server_that_cannot_begin_leaves_nothing_open(tmp_path, kind):
 
         left()
         assert left() == left()
+
+
+def breaking(remote: transload.Client, verb: str) -> None:
+    """The next time that its session does this, it is done, and the line breaks before the answer is heard."""
+    session = remote._open()
+    does = getattr(session, verb)
+
+    def once(*about):
+        list(does(*about) or ())
+        raise transload.Unreachable("the line broke")
+
+    setattr(session, verb, once)
+
+
+def test_what_was_done_when_the_line_broke_is_not_done_twice_and_is_no_error(tmp_path, local, kind):
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        told: list[str] = []
+        server.on_received(lambda file: told.append(file.name))
+        server.users.add("agent01", password=WORD)
+        with line(server) as remote:
+            breaking(remote, "publish")
+            remote.put(local, "in/a.csv")
+            assert ["in/a.csv"] == [one.text for one in remote.list("in")]
+            breaking(remote, "move")
+            remote.move("in/a.csv", "out/b.csv")
+            assert ["out/b.csv"] == [one.text for one in remote.list(recursive=True)]
+            breaking(remote, "remove")
+            remote.remove("out/b.csv")
+            for wrong in (lambda: remote.remove("out/b.csv"), lambda: remote.move("out/b.csv", "c.csv")):
+                with pytest.raises(transload.Missing):
+                    wrong()
+        assert [] == [path for path in (tmp_path / "inbox/agent01").rglob("*") if path.is_file()]
+    assert ["in/a.csv"] == told
+
+
+def test_who_may_write_only_sends_again_what_may_have_come_when_the_line_broke(tmp_path, local, kind):
+    with kind(root=tmp_path / "inbox", host="127.0.0.1") as server:
+        server.users.add("agent01", password=WORD, permissions="ewf")
+        with line(server) as remote:
+            breaking(remote, "publish")
+            remote.put(local, "a.csv")
+        assert local.read_bytes() == (tmp_path / "inbox/agent01/a.csv").read_bytes()

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from transload.client.desk import Desk
-from transload.errors import Busy, Conflict, Missing, Refused, Rejected, TransloadError, Unreachable
+from transload.errors import Busy, Conflict, Denied, Missing, Refused, Rejected, TransloadError, Unreachable
 from transload.model import Entry, Name, Parcel, Staged, Verify
 from transload.protocols import Foldered, Mover, Reader, Remover, Resumer, Writer
 from transload.remotes.base import RemoteSettings
@@ -100,6 +100,9 @@ class Client:
         return self._again(lambda session: self._put(self._able(session, Writer, "stored"), parcel, anew=next(first, False)))
 
     def _put(self, session: Any, parcel: Parcel, *, anew: bool) -> Verify:
+        if not anew and self._has_arrived(session, parcel):
+            session.sweep(parcel.key, parcel.name)
+            return Verify.HASH
         try:
             for staged in self._staged(session, parcel, anew=anew):
                 if staged.error is not None:
@@ -116,6 +119,15 @@ class Client:
                 raise
             return Verify.HASH
         raise Unreachable(f"{parcel.name.text}: the remote gave no answer")
+
+    @staticmethod
+    def _has_arrived(session: Any, parcel: Parcel) -> bool:
+        """Whether it is there already, and only the answer was lost: sent again, it would be another version, or arrive twice."""
+        try:
+            there = session.look(parcel.name)
+            return there is not None and there.size == parcel.size and session.hash(parcel.name) == parcel.sha256
+        except (Denied, Refused):  # who may write only
+            return False
 
     def _staged(self, session: Any, parcel: Parcel, *, anew: bool) -> Iterable[Staged]:
         if not anew and isinstance(session, Resumer):
@@ -150,11 +162,31 @@ class Client:
 
     def remove(self, name: str) -> None:
         """Remove the file; Missing when it is not there."""
-        self._again(lambda session: self._able(session, Remover, "removed").remove(self._entry(name)))
+        first = iter((True,))
+
+        def remove(session: Any) -> None:
+            anew = next(first, False)
+            try:
+                self._able(session, Remover, "removed").remove(self._entry(name))
+            except Missing:
+                if anew:
+                    raise  # else it is gone, and only the answer was lost
+
+        self._again(remove)
 
     def move(self, name: str, to: str) -> None:
         """Rename the file, making folders; never over another: Conflict. Missing when it is not there."""
-        self._again(lambda session: self._able(session, Mover, "moved").move(self._entry(name), self._name(to)))
+        first = iter((True,))
+
+        def move(session: Any) -> None:
+            anew = next(first, False)
+            try:
+                self._able(session, Mover, "moved").move(self._entry(name), self._name(to))
+            except (Missing, Conflict):
+                if anew or session.stat(self._entry(name)) is not None or session.stat(self._entry(to)) is None:
+                    raise  # else it is there, and only the answer was lost
+
+        self._again(move)
 
     # Names
 

@@ -121,9 +121,9 @@ class Visit(Protocol):
         """Open a file for reading. Needs `r`; Denied while it is kept apart."""
 
     def upload(self, path: bytes, *, offset: int = 0, append: bool = False, size: int | None = None) -> Upload:
-        """Begin an upload to `path`: anew (`w`), from `offset` of what is there (of a cut upload: `a` or `w`; of a file: `w`), or at its end (`a`).
+        """Begin an upload to `path`: anew (`w`), from `offset` of what is there (a cut upload, or a file: `a` or `w`), or at its end (`a`).
 
-        With `a` and no `w`, an `offset` at the end of a file is one, too; what is before it cannot be written.
+        With `a` and no `w`, the bytes that a whole file has stay as they are: Denied for an offset in it, and when they are written.
 
         `size` is what the client has announced (ALLO), checked at the end.
         """

@@ -173,6 +173,23 @@ def test_time_tells_nothing_about_who_exists(scene):
     assert spread < 0.6 * min(medians.values()), medians  # without the work for nobody it would be nearly all of it
 
 
+def test_time_tells_nothing_about_whose_hash_another_program_has_made(scene):
+    from argon2 import PasswordHasher
+
+    heavy = PasswordHasher(time_cost=10, memory_cost=65536, parallelism=1)
+    scene.user("imported", password=heavy.hash("right"))
+    gate = scene.gate(temper=Temper(delay=1.0))
+    begun = time.perf_counter()
+    heavy.verify(scene.people.find("imported").account.password, "right")
+    costs = time.perf_counter() - begun
+    taken = []
+    for user in ("imported", "nobody"):
+        begun = time.perf_counter()
+        refused(gate, login(user, "wrong"))
+        taken.append(time.perf_counter() - begun)
+    assert abs(taken[0] - taken[1]) < costs / 2, (taken, costs)
+
+
 # Caps
 
 

@@ -127,6 +127,7 @@ class Gate:
         if self._closing.is_set():
             raise Busy("the server stops")
         with self._strikes.trying(login.user, login.address):
+            begun = time.monotonic()
             known = self._find(login.user)
             proved = self._is_proved(known, login)
             if known is not None and proved:
@@ -136,8 +137,9 @@ class Gate:
                 if login.password is not None:  # keys and certificates are not guessed
                     self._strikes.wrong(login.user, login.address)
         if known is None or why:
-            if login.password is not None:  # all wait alike: time does not tell why
-                self._closing.wait(self._strikes.delay(login.user, login.address))
+            if login.password is not None:
+                # All are answered after the same time, whatever the look at a hash took (those of other programs take longer): it tells nothing.
+                self._closing.wait(max(0.0, begun + self._strikes.delay(login.user, login.address) - time.monotonic()))
             raise Denied(f"{login.user}: {why}")
         self._strikes.right(login.user, login.address)
         if login.password is not None and known.account.password and outdated(known.account.password):

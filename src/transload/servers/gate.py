@@ -138,7 +138,7 @@ class Gate:
                     self._strikes.wrong(login.user, login.address)
         if known is None or why:
             if login.password is not None:
-                # All are answered after the same time, whatever the look at a hash took: those of other programs take longer, which would tell.
+                # All are answered after the same time, whatever the look at a hash took: one of another program may take longer.
                 self._closing.wait(max(0.0, begun + self._strikes.delay(login.user, login.address) - time.monotonic()))
             raise Denied(f"{login.user}: {why}")
         self._strikes.right(login.user, login.address)

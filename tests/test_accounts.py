@@ -142,6 +142,13 @@ def test_a_user_is_added_changed_and_removed(users, tmp_path):
     assert [] == list(users.list())
 
 
+def test_a_folder_with_rights_of_its_own_has_one_spelling(users):
+    users.add("a", folders={"/out/": "elr", "//in//deep": ""})
+    assert ("elr", "", "elradfmw") == tuple(users.get("a").rights.at(path) for path in (b"out/x", b"in/deep/x", b"in/x"))
+    users.change("a", folders={**users.get("a").rights.folders, "/out": ""})
+    assert {"/out": "", "/in/deep": ""} == dict(users.get("a").rights.folders)
+
+
 @pytest.mark.parametrize(
     ("name", "words", "told"),
     [
@@ -150,6 +157,8 @@ def test_a_user_is_added_changed_and_removed(users, tmp_path):
         ("x" * 65, {}, "name: wants at most 64 letters"),
         ("a", {"permissions": "elrx"}, 'permissions: there is no letter "x"; there are elradfmwMT'),
         ("a", {"folders": {"out": "elr"}}, "out: a folder of the home is wanted, from the home on, such as /out"),
+        ("a", {"folders": {"/a/../out": "elr"}}, "/a/../out: write the folder without . and .., as a client sees it"),
+        ("a", {"folders": {"/./out": "elr"}}, "/./out: write the folder without . and .., as a client sees it"),
         ("a", {"home": "../b"}, "leads upwards"),
         ("a", {"home": ""}, "home: wants a folder's path"),
         ("a", {"home": "/"}, "holds Transload's own files"),

@@ -247,6 +247,7 @@ def test_homes_lie_beside_each_other_or_are_one(faults, homes, fault):
         ("[users.logger]", '[users."log ger"]', 'users."log ger"', "is no name for a user"),
         ('"elw"', '"elx"', "users.logger.permissions", 'has no letter "x"'),
         ('"/out"', '"out"', "users.logger.folders", '"out" is no folder of a home'),
+        ('"/out"', '"/a/../out"', "users.logger.folders", "write the folder without . and .., as a client sees it"),
         ('["sftp"]', '["scp"]', "users.logger.limits.protocols[0]", 'wants "ftp", "ftps" or "sftp"'),
         ("quota =", "quotta =", "users.logger.limits.quotta", "unknown key"),
         ("LOGGER_PASSWORD", "NOT_SET_AT_ALL", "users.logger.password", "the environment variable NOT_SET_AT_ALL is not set"),

@@ -162,6 +162,11 @@ def test_rights_are_granted_for_the_home_and_for_folders(place):
     assert ("elr", "elw", "") == (rights.at(b"x"), rights.at(b"drop/x"), rights.at(b"secret/x"))
     assert (0, "a: /drop: as above it\n", "") == place.give("user", "grant", "a", "none", "/drop", "--inherit")
     assert "elr" == account(place, "a").rights.at(b"drop/x")
+    assert (0, "a: /in/deep: nothing\n", "") == place.give("user", "grant", "a", "none", "//in//deep")
+    assert "" == account(place, "a").rights.at(b"in/deep/x")
+    code, _, told = place.give("user", "grant", "a", "none", "/in/../secret")
+    assert 2 == code
+    assert "without . and .." in told
 
 
 def test_a_removed_user_is_gone_and_its_files_stay(place):

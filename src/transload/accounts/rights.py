@@ -10,6 +10,16 @@ ALL = "elradfmwMT"
 """e enter, l list, r read, a append, d delete, f rename, m make folder, w write, M mode, T time."""
 
 
+def folder_of(text: str) -> str:
+    """The one spelling of a folder of a home: /out for /out/ and //out; ValueError for one in which no path of a client can lie."""
+    parts = [part for part in text.split("/") if part]
+    if not text.startswith("/"):
+        raise ValueError("a folder of the home is wanted, from the home on, such as /out")
+    if "." in parts or ".." in parts:
+        raise ValueError("write the folder without . and .., as a client sees it, such as /out")
+    return "/" + "/".join(parts)
+
+
 class Rights(BaseModel):
     """Letters for a home, and others for some of its folders; the deepest folder that is named decides."""
 

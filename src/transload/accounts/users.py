@@ -18,7 +18,7 @@ from transload.accounts.limits import Limits
 from transload.accounts.passwords import Passwords, hashed, outdated
 from transload.accounts.people import Known, People
 from transload.accounts.proof import is_name
-from transload.accounts.rights import ALL, Rights
+from transload.accounts.rights import ALL, Rights, folder_of
 from transload.errors import ConfigError, Conflict
 
 M = TypeVar("M", bound=BaseModel)
@@ -176,9 +176,14 @@ def rights_of(letters: str, folders: Mapping[str, str]) -> Rights:
         wrong = [letter for letter in text if letter not in ALL]
         if wrong:
             raise ConfigError(f'{key}: there is no letter "{wrong[0]}"; there are {ALL}')
-        if key in folders and not key.startswith("/"):
-            raise ConfigError(f"{key}: a folder of the home is wanted, from the home on, such as /out")
-    return Rights(letters, dict(folders))
+    return Rights(letters, {_folder(key): text for key, text in folders.items()})
+
+
+def _folder(key: str) -> str:
+    try:
+        return folder_of(key)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 def limits_of(before: Limits, told: Mapping[str, Any]) -> Limits:

@@ -144,7 +144,7 @@ def grant(
     The deepest folder that is named decides; its letters replace those above it.
     """  # noqa: D301 - typer's own mark for lines that are to stay as they are
     given = "" if letters == "none" else letters
-    place = "/" + folder.strip("/")
+    place = "/" + "/".join(part for part in folder.split("/") if part)
     if not folder.startswith("/") or (inherit and (given or place == "/")):
         raise ConfigError("grant: wants LETTERS and a folder that begins with /; or none, a folder below /, and --inherit")
     with at_users(config, name) as (ledger, users):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from transload.accounts import ALL, Limits, Rights
 from transload.accounts.keys import parse
+from transload.accounts.rights import folder_of
 from transload.config.words import Globs, Marking, Table
 from transload.errors import ConfigError
 from transload.explain import Hinted
@@ -197,7 +198,7 @@ class User(Table):
         for folder in folders:
             if not folder.startswith("/"):
                 raise Hinted(f'"{folder}" is no folder of a home', "begin with a slash: the home itself is /")
-        return folders
+        return {folder_of(folder): letters for folder, letters in folders.items()}
 
     @property
     def rights(self) -> Rights:

@@ -283,3 +283,15 @@ def test_who_may_write_only_sends_again_what_may_have_come_when_the_line_broke(t
             breaking(remote, "publish")
             remote.put(local, "a.csv")
         assert local.read_bytes() == (tmp_path / "inbox/agent01/a.csv").read_bytes()
+
+
+def test_a_rate_of_all_users_holds_for_a_second_server_that_says_nothing_of_it(tmp_path):
+    size = 400_000
+    (tmp_path / "a.csv").write_bytes(os.urandom(size))
+    limited = transload.FTPServer(root=tmp_path / "inbox", host="127.0.0.1", upload_rate="500KB/s")
+    with limited, transload.SFTPServer(root=tmp_path / "inbox", host="127.0.0.1") as other:
+        other.users.add("agent01", password=WORD)
+        for server in (limited, other):
+            begun = time.monotonic()
+            put(server, tmp_path / "a.csv", f"{server.port}.csv")
+            assert time.monotonic() - begun > 0.5

@@ -17,6 +17,8 @@ from transload.servers.landing import FolderLanding
 from transload.servers.pace import Paces
 from transload.servers.visit import Stays
 
+_RATES = "upload_rate", "download_rate"
+
 
 class Ground:
     """One for each folder and process."""
@@ -41,7 +43,9 @@ class Ground:
             ground = cls._all.get(real) or cls(root, people, state)
             if getattr(ground.servers, name) is not None:
                 raise ConfigError(f"{root} has an {name.upper()} server in this program already")
-            ground.change(ground.servers.model_copy(update={name: getattr(servers, name)}), servers)
+            # Whoever says nothing of rates leaves those that hold here as they are.
+            kept = {key: getattr(ground.servers, key) for key in _RATES if getattr(servers, key) is None}
+            ground.change(ground.servers.model_copy(update={name: getattr(servers, name)}), servers.model_copy(update=kept))
             cls._all[real] = ground
             return ground
 

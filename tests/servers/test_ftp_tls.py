@@ -163,6 +163,24 @@ def test_who_may_not_come_in_clear_does_not():
             pass
 
 
+def test_the_files_of_who_may_not_come_in_clear_do_not_go_in_clear_either():
+    with FtpGround(limits=Limits(protocols=("ftps",))) as ground:
+        with ground.raw(login=False) as raw:
+            raw.secure(data=False)
+            raw.login()
+            raw.port()
+            for command in ("STOR a", "RETR a", "LIST"):
+                raw.asks(command, 521)
+            raw.asks("PBSZ 0", 200)
+            raw.asks("PROT C", 534)
+            raw.asks("PROT P", 200)
+            with raw.data("STOR a") as line:
+                line.sendall(b"hello")
+                line.unwrap()
+            raw.hears(226)
+        assert {"a": b"hello"} == ground.files()
+
+
 def test_a_certificate_of_its_own_is_made_where_none_is_named(tmp_path):
     with FtpGround(tmp_path / "work", settings={"certificate": None, "key": None}) as ground:
         context = ssl.create_default_context(cafile=str(ground.work / "keys" / "server.crt"))

@@ -285,6 +285,16 @@ def test_an_address_that_tries_many_users_is_shut_out(scene):
     gate.greet("sftp", "192.0.2.2")
 
 
+def test_names_that_no_user_can_have_are_counted_and_not_kept(scene):
+    scene.user()
+    gate = scene.gate()
+    for name in ("x" * 100_000, "\x1b[31m", "a b", "../up", ""):
+        refused(gate, login(name, "wrong"))
+    assert "banned" in refused(gate, login("one more of them", "wrong"))
+    assert {"192.0.2.1", "192.0.2.1 ?"} == {one.key for one in FileBans(scene.folder / "bans.json").all()}
+    assert gate.admit(login())
+
+
 def test_right_logins_forgive_wrong_ones_of_the_same_user_there(scene):
     scene.user()
     gate = scene.gate(temper=Temper(after=3, after_any=100, delay=0.0))

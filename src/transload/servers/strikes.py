@@ -16,9 +16,12 @@ from functools import partial
 
 from transload.accounts.addresses import source, within
 from transload.accounts.people import Ban, Bans
+from transload.accounts.proof import is_name
 from transload.errors import Busy, Denied
 from transload.units import show_duration
 
+NO_NAME = "?"
+"""For all names at one address that no user can have."""
 _PATIENCE = 15.0
 _FORGIVEN = 86400.0
 _SECOND = 1_000_000
@@ -147,7 +150,8 @@ class Strikes:
 
 
 def _pair(place: str, user: str) -> str:
-    return f"{place} {user}"
+    # What cannot be a user's name is not kept: whoever guesses could have us keep, and show, what he likes.
+    return f"{place} {user if is_name(user) else NO_NAME}"
 
 
 def _shut(ban: Ban | None) -> str:

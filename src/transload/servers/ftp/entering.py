@@ -131,7 +131,7 @@ def prot(session: Session, level: bytes) -> None:
     elif level == b"P":
         session.protected = True
         session.say(b"200 Data connections are protected")
-    elif level == b"C" and session.hall.settings.tls == "required":
+    elif level == b"C" and session.only_protected:
         session.say(b"534 Data connections must be protected here")
     elif level == b"C":
         session.protected = False

@@ -209,9 +209,15 @@ class Session(Line):
 
     # --- data connections
 
+    @property
+    def only_protected(self) -> bool:
+        """Whether nothing goes in clear: the server wants TLS, or the user may not come by FTP in clear, and its files do not either."""
+        mine = self.visit.account.limits.protocols if self.visit is not None else ()
+        return self.hall.settings.tls == "required" or bool(mine and "ftp" not in mine)
+
     def can_transfer(self) -> bool:
         """Whether a data connection is at hand; else says why not."""
-        if self.hall.settings.tls == "required" and not self.protected:
+        if self.only_protected and not self.protected:
             self.say(b"521 Data connections must be protected: PROT P first")
         elif self.data is None and self.awaiting is None and self.target is None:
             self.say(self.refused or b"425 No data connection: EPSV, PASV or PORT first")

@@ -43,7 +43,7 @@ class Session(Line):
         self.visit: Visit | None = None
         self.user = self.password = ""
         self.certificate: str | None = None
-        self.since = self.heard = time.monotonic()
+        self.since = self.asked = self.heard = time.monotonic()
         self.wrong = 0
         self.reset()
         self.protected = self.pbsz = implicit
@@ -88,6 +88,8 @@ class Session(Line):
 
     rest: int
     announced: int | None
+    asked: float
+    """Since when it has to say who it is."""
 
     # --- what we say
 
@@ -273,7 +275,7 @@ class Session(Line):
         if self.visit is not None:
             self.visit.close()
             self.visit = None
-            self.since = time.monotonic()
+            self.asked = time.monotonic()
         self.user = ""
         self.reset()
 

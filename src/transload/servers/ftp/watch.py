@@ -22,7 +22,7 @@ def look(session: Session, settings: FtpServer, now: float) -> None:
             session.close()
         return
     if session.visit is None:
-        if now - session.since > settings.login_time and not session.busy:
+        if now - session.asked > settings.login_time and not session.busy:
             session.end(b"421 That took too long; goodbye")
         return
     transfer = session.transfer

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import transload
 from transload.servers import calling
+from transload.servers.gate import Gate
 
 WORD = "a good word"
 
@@ -295,3 +297,53 @@ def test_a_rate_of_all_users_holds_for_a_second_server_that_says_nothing_of_it(t
             begun = time.monotonic()
             put(server, tmp_path / "a.csv", f"{server.port}.csv")
             assert time.monotonic() - begun > 0.5
+
+
+def test_a_login_that_is_still_looked_at_when_its_server_has_stopped_touches_nothing_and_leaves_no_session(tmp_path):
+    first = transload.FTPServer(root=tmp_path / "inbox", host="127.0.0.1", tls="off").start()
+    with transload.SFTPServer(root=tmp_path / "inbox", host="127.0.0.1") as other:
+        other.users.add("agent01", password=WORD)
+        before = {one.name for one in threading.enumerate()}
+        lines = [socket.create_connection(("127.0.0.1", first.port)) for _ in range(3)]
+        for wire, word in zip(lines, (b"wrong", b"wrong", WORD.encode()), strict=True):
+            wire.recv(100)
+            wire.sendall(b"USER agent01\r\n")
+            wire.recv(100)
+            wire.sendall(b"PASS " + word + b"\r\n")
+            wire.shutdown(socket.SHUT_RDWR)
+        until(lambda: {one.name for one in threading.enumerate()} - before)
+        for wire in lines:
+            wire.close()
+        first.stop()
+        opened = [(tmp_path / f"{number}.bin").open("wb") for number in range(30)]
+        until(lambda: not [one for one in threading.enumerate() if "login" in one.name])
+        assert [0] * 30 == [os.fstat(file.fileno()).st_size for file in opened]
+        assert [] == other._ground.gate.present()
+        for file in opened:
+            file.close()
+
+
+def test_a_right_login_that_comes_too_late_leaves_no_session_behind(tmp_path, kind, monkeypatch):
+    go_on, looked = threading.Event(), threading.Event()
+    admit = Gate._proved
+
+    def slow(gate, login):
+        known = admit(gate, login)
+        looked.set()
+        go_on.wait(30)
+        return known
+
+    other = transload.FTPServer if kind is transload.SFTPServer else transload.SFTPServer
+    first = kind(root=tmp_path / "inbox", host="127.0.0.1").start()
+    with other(root=tmp_path / "inbox", host="127.0.0.1") as second:
+        second.users.add("agent01", password=WORD)
+        monkeypatch.setattr(Gate, "_proved", slow)
+        monkeypatch.setattr("transload.servers.ftp.door._PATIENCE", 0.2)
+        trying = threading.Thread(target=lambda: pytest.raises(transload.TransloadError, files, first))
+        trying.start()
+        assert looked.wait(20)
+        first.stop()
+        trying.join(30)
+        go_on.set()
+        until(lambda: not [one for one in threading.enumerate() if "login" in one.name])
+        assert [] == second._ground.gate.present()

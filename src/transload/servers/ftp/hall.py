@@ -57,6 +57,7 @@ class Hall:
             except Exception:  # noqa: BLE001 - the session must hear that it ended
                 log.get("transload.ftp").exception("a fault inside the FTP server")
                 found = TransloadError("a fault inside the server")
-            self.loop.call(answer, found)
+            if not self.loop.call(answer, found):
+                answer(found)  # the server has stopped, and every session is closed: what was found is let go of
 
         where.submit(asked)

@@ -29,7 +29,8 @@ class Loop:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._last: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waker = _Waker(self, self._called)
-        self._over = False
+        self._over = self._closed = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -41,14 +42,21 @@ class Loop:
         if self._thread.ident is not None:
             self.call(self._end)
             self._thread.join()
-        self._waker.close()
+        with self._lock:  # a thread that comes later must not write to what has this descriptor's number by then
+            self._closed = True
+            self._waker.close()
+        _call(self._calls)
         self.poller.socket_map.clear()
         self.poller.close()
 
-    def call(self, do: Callable[..., object], *about: Any) -> None:
-        """Call `do` in the loop soon; from any thread."""
-        self._calls.append((do, about))
-        self._waker.wake()
+    def call(self, do: Callable[..., object], *about: Any) -> bool:
+        """Call `do` in the loop soon; from any thread. False when the loop has ended: then it is not called."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._calls.append((do, about))
+            self._waker.wake()
+        return True
 
     def last(self, do: Callable[..., object], *about: Any) -> None:
         """Call `do` once all else that is ready now has been done, with what else is to be called then; from within the loop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import asyncssh
@@ -141,7 +142,10 @@ class Caller(asyncssh.SSHServer):
         except Exception as error:
             log.get("transload.sftp").exception("a login failed", user=login.user)
             raise Busy("not now") from error
-        self._loop.call_soon_threadsafe(self._too_late, visit)
+        with suppress(RuntimeError):  # the server has stopped, and its loop is closed
+            self._loop.call_soon_threadsafe(self._too_late, visit)
+        if self._gone:  # a loop that has ended does not look any more
+            visit.close()
         return visit
 
     def _too_late(self, visit: Visit) -> None:

@@ -339,7 +339,12 @@ def test_a_right_login_that_comes_too_late_leaves_no_session_behind(tmp_path, ki
         second.users.add("agent01", password=WORD)
         monkeypatch.setattr(Gate, "_proved", slow)
         monkeypatch.setattr("transload.servers.ftp.door._PATIENCE", 0.2)
-        trying = threading.Thread(target=lambda: pytest.raises(transload.TransloadError, files, first))
+
+        def late() -> None:
+            with pytest.raises(transload.TransloadError):
+                files(first)
+
+        trying = threading.Thread(target=late)
         trying.start()
         assert looked.wait(20)
         first.stop()

@@ -62,14 +62,15 @@ def _durably(
     no: Callable[[TransloadError], bytes],
 ) -> None:
     """Do it, and answer when it is durable; what the client says meanwhile waits."""
-    call = session.loop.call
-
     def ended(error: TransloadError | None) -> None:
         session.go_on(yes if error is None else no(error))
 
+    def then(error: TransloadError | None) -> None:
+        session.loop.call(ended, error)
+
     session.wait()
     try:
-        do(lambda error: call(ended, error))
+        do(then)
     except TransloadError as error:
         session.go_on(no(error))
 

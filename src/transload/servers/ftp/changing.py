@@ -62,6 +62,7 @@ def _durably(
     no: Callable[[TransloadError], bytes],
 ) -> None:
     """Do it, and answer when it is durable; what the client says meanwhile waits."""
+
     def ended(error: TransloadError | None) -> None:
         session.go_on(yes if error is None else no(error))
 

@@ -135,6 +135,36 @@ def test_a_cut_upload_is_seen_goes_on_and_is_whole_once(visit):
     assert [b"big"] == names(visit)
 
 
+def test_what_is_cut_after_a_later_upload_of_its_name_is_not_kept(inn, visit):
+    old, cut = visit.upload(b"a.part"), visit.upload(b"b")
+    old.write(b"old and never ended")
+    cut.write(b"the same, ")
+    put(visit, b"a.part", b"sent again")
+    rename(visit, b"a.part", b"a")
+    later = visit.upload(b"b")
+    later.write(b"the same, and more")
+    later.cut("the client was gone")
+    old.cut("nothing was heard of it for long")
+    cut.cut("nothing was heard of it for long")
+    assert [b"a", b"b"] == names(visit)
+    assert len(b"the same, and more") == visit.item(b"b").size
+    assert len(b"sent againthe same, and more") == sum(visit.item(name).size for name in names(visit))
+    fresh = visit.upload(b"a.part")
+    fresh.write(b"and so on")
+    fresh.cut("the client was gone")
+    assert [b"a", b"a.part", b"b"] == names(visit)
+
+
+def test_the_quota_hears_of_what_is_not_kept(inn):
+    visit = inn.visit(quota=100)
+    old = visit.upload(b"a.part")
+    old.write(bytes(40))
+    put(visit, b"a.part", bytes(10))
+    rename(visit, b"a.part", b"a")
+    old.cut("nothing was heard of it for long")
+    assert 90 == visit.room()[1]
+
+
 def test_a_name_uploaded_again_keeps_what_was_there(visit):
     for text in (b"one", b"two", b"three"):
         put(visit, b"a.csv", text)

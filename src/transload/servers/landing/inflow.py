@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from transload import crash
 from transload.errors import Busy, Conflict, Refused, TransloadError
 from transload.servers.base import KEPT
-from transload.servers.landing.kept import Seen, about, beside, keep, seen, size_of
+from transload.servers.landing.kept import Seen, about, beside, keep, order, seen, size_of
 from transload.spool.drafts import Draft
 from transload.spool.parts import WORTH_RESUMING, Left
 
@@ -44,6 +44,7 @@ class Inflow:
         self.extends: Seen | None = None
         """The whole file of that name, all of whose bytes it has, with more behind them; None when it has not."""
         self._over = self._gap = False
+        self._number = order.begin()
         with beside(sending.home, sending.path) as folder:
             self.draft = self._begun(folder)
         self.offset = self.draft.size
@@ -181,13 +182,17 @@ class Inflow:
         Not what was to be added to a whole file: that goes on at the end of the file, and once the file is gone it is no part of it.
         """
         sending = self.sending
-        if self.extends is not None:
+        if self.extends is None and self.latest():
+            keep(sending.home, sending.path, self.draft.path, self.draft.size, sending.admit.settle, ended=ended)
+        else:
             with suppress(FileNotFoundError):
                 os.unlink(self.draft.path)
             sending.admit.settle(0, 0)
-            return
-        keep(sending.home, sending.path, self.draft.path, self.draft.size, sending.admit.settle, ended=ended)
         self.draft.forget_note()
+
+    def latest(self) -> bool:
+        """It has its name now, or is to be kept for it: whether no upload that began later was there before it."""
+        return order.goes(self.sending.home, self.sending.path, self._number)
 
     def discard(self) -> None:
         """Forget it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
@@ -27,6 +29,37 @@ PASSING = RESERVED + b"old."
 
 Seen = tuple[int, int, int, int]
 """What tells a file from another one that has its name later: device, number, size, time."""
+_REMEMBERED = 10_000
+
+
+class Order:
+    """In which order uploads of one name began: what is cut after a later one landed, or was kept, is of no more use.
+
+    It would show again, as if it could be gone on with, once the later one has another name or is removed. For any thread.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._latest: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
+
+    def begin(self) -> int:
+        """The number of one more upload."""
+        return next(self._numbers)
+
+    def goes(self, home: Home, path: Name, number: int) -> bool:
+        """That one lands, or is to be kept: whether none that began after it did so before."""
+        key = home.root, path.raw
+        with self._lock:
+            latest = self._latest.get(key, 0)
+            self._latest[key] = max(latest, number)
+            self._latest.move_to_end(key)
+            if len(self._latest) > _REMEMBERED:
+                self._latest.popitem(last=False)
+        return number >= latest
+
+
+order = Order()
 
 
 class _Opened(threading.local):

@@ -138,6 +138,7 @@ class Whole(Waiting):
         same = self._change is not None and self._change.again
         with self.home.changing():
             count, files = self.placing.show(same=same)
+            self.inflow.latest()
             self.inflow.sending.admit.settle(count, files)
         self.inflow.draft.forget_note()
 

@@ -123,9 +123,7 @@ class Visit(Protocol):
     def upload(self, path: bytes, *, offset: int = 0, append: bool = False, size: int | None = None) -> Upload:
         """Begin an upload to `path`: anew (`w`), from `offset` of what is there (a cut upload, or a file: `a` or `w`), or at its end (`a`).
 
-        With `a` and no `w`, the bytes that a whole file has stay as they are: Denied for an offset in it, and when they are written.
-
-        `size` is what the client has announced (ALLO), checked at the end.
+        With `a` and no `w` the bytes of a whole file stay as they are. `size` is what the client has announced (ALLO), checked at the end.
         """
 
     def rename(self, old: bytes, new: bytes, then: Then) -> None:

@@ -88,8 +88,6 @@ class Session(Line):
 
     rest: int
     announced: int | None
-    asked: float
-    """Since when it has to say who it is."""
 
     # --- what we say
 

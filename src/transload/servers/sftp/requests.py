@@ -277,8 +277,7 @@ class Requests:
                 file.cut_to(wanted.size, self.visit)
             if wanted.modified is not None:
                 file.upload.modified = wanted.modified * 1_000_000
-            if wanted.mode is not None:
-                file.mode = wanted.mode
+            file.mode = file.mode if wanted.mode is None else wanted.mode
         else:
             if wanted.size is not None:
                 raise Denied("it was not opened for writing")

@@ -38,7 +38,8 @@ def upgrade(config: ConfigOption = None) -> int:
 def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
     """Examine the ledger, and change nothing.
 
-    Every page of the database, and that what belongs together is together. It may run beside `transload up`. Exits 1 when something is found.
+    Every page of the database, and that what belongs together is together. It may run beside `transload up`.
+    Exits 1 when something is found.
     """
     from transload.ledger.care import check as examine
 
@@ -57,7 +58,8 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> int:
 def backup(file: BackupFile, config: ConfigOption = None) -> int:
     """Write a consistent copy of the ledger to FILE.
 
-    Also beside a running `transload up`. Overwrites nothing. The spool is no part of it: back up its folder after the ledger, and both fit together. For PostgreSQL it needs pg_dump.
+    Also beside a running `transload up`. Overwrites nothing. The spool is no part of it: back up its folder after the ledger,
+    and both fit together. For PostgreSQL it needs pg_dump.
     """
     from transload.ledger.care import backup as write_copy
 
@@ -70,9 +72,9 @@ def backup(file: BackupFile, config: ConfigOption = None) -> int:
 def restore(file: BackupFile, config: ConfigOption = None) -> int:
     """Put a backup in the place of the ledger.
 
-    Of one that is damaged, lost, or older than the backup. Stop `transload up` first. The backup is examined before anything is touched, and the old file is kept beside the new one.
-    Into PostgreSQL it goes only where the database is empty. What arrived since the backup is seen as new: a destination that has
-    the same bytes under that name already is left as it is.
+    Of one that is damaged, lost, or older than the backup. Stop `transload up` first. The backup is examined before anything is
+    touched, and the old file is kept beside the new one. Into PostgreSQL it goes only where the database is empty. What arrived
+    since the backup is seen as new: a destination that has the same bytes under that name already is left as it is.
     """
     from transload.ledger.care import restore as put_back
 

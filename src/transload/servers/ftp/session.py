@@ -44,7 +44,7 @@ class Session(Line):
         self.user = self.password = ""
         self.certificate: str | None = None
         self.since = self.asked = self.heard = time.monotonic()
-        self.wrong = 0
+        self.wrong = self._strange = 0
         self.reset()
         self.protected = self.pbsz = implicit
         """Whether data connections speak TLS."""
@@ -54,16 +54,13 @@ class Session(Line):
         self.target: tuple[str, int] | None = None
         self.data: Data | None = None
         self.transfer: Transfer | None = None
-        self.aborted = self.busy = self._going = False
+        self.aborted = self.busy = self._going = self._greeted = False
         self._said, self._lines = bytearray(), deque[bytes]()
-        self._strange = 0
-        ours = line.getsockname()
-        self.local = plain(str(ours[0]))
-        self.zone = f"%{ours[3]}" if ours[3:] and ours[3] else ""
+        host, _, *more = line.getsockname()
+        self.local, self.zone = plain(host), f"%{more[1]}" if more and more[1] else ""
         """Behind which of our interfaces our address and the client's mean something, where it is not behind all (RFC 4007)."""
         self.here = self.local == address or ip_address(address).is_loopback
         """Whether the client is on this machine."""
-        self._greeted = False
         hall.sessions.add(self)
         self.watch(line.fileno(), READ)
         if implicit:
@@ -213,7 +210,7 @@ class Session(Line):
     def only_protected(self) -> bool:
         """Whether nothing goes in clear: the server wants TLS, or the user may not come by FTP in clear, and its files do not either."""
         mine = self.visit.account.limits.protocols if self.visit is not None else ()
-        return self.hall.settings.tls == "required" or bool(mine and "ftp" not in mine)
+        return bool(mine and "ftp" not in mine) or self.hall.settings.tls == "required"
 
     def can_transfer(self) -> bool:
         """Whether a data connection is at hand; else says why not."""

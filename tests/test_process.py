@@ -75,6 +75,27 @@ def test_what_is_made_of_a_file_is_delivered_under_its_own_names(yard):
     assert {"in/a.zip": "split", "in/a.zip!/a/x.csv": "delivered", "in/a.zip!/a/y.csv": "delivered"} == it.hand.states()
 
 
+def test_files_that_are_given_one_name_are_versions_of_it_at_the_destination(yard):
+    it = yard('steps = [{ kind = "judge" }, { kind = "rename", to = "{name}.txt" }]')
+    it.put("a.zip", b"split:in/x,out/x,x")
+    it.put("b.csv", b"good")
+    it.hand.go()
+    assert {"x.txt": b"in/x", "x.v2.txt": b"out/x", "x.v3.txt": b"x", "b.csv.txt": b"good"} == it.delivered
+
+
+def test_a_member_and_a_file_of_the_source_may_have_one_path(yard):
+    it = yard(STEP)
+    it.put("a.zip!/a/x.csv", b"of the source")
+    it.put("a.zip", b"split:x.csv")
+    it.hand.go()
+    assert {"a.zip!/a/x.csv": b"of the source", "a/x.csv": b"x.csv"} == it.delivered
+    it.put("a.zip!/a/x.csv", b"another of the source")
+    it.put("a.zip", b"split:x.csv,y.csv")
+    it.hand.go()
+    assert b"another of the source" in it.delivered.values()
+    assert b"y.csv" in it.delivered.values()
+
+
 def test_one_bad_member_holds_back_all(yard):
     it = yard('steps = [{ kind = "judge" }, { kind = "judge" }]')
     it.put("a.zip", b"split:x.csv,y.bad")

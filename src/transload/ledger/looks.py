@@ -161,10 +161,9 @@ class Looks:
         fresh = [one.entry.path for one in found if one.arrival is None]
         versions = dict(tuple(row) for row in rows(connection, _VERSIONS, route, source, fresh))
         had: dict[bytes, int] = {}
-        if any(one.version == 1 for one in found):
-            # What was settled or gone is forgotten, and what comes after it is new: but not the same arrival.
-            for path, version in rows(connection, _HAD, route, source, fresh):
-                had[path] = max(version, had.get(path, 0))
+        # What was settled or gone is forgotten, and what comes after it is new: but not the same arrival. Members have paths, too.
+        for path, version in rows(connection, _HAD, route, source, fresh):
+            had[path] = max(version, had.get(path, 0))
         numbered = []
         for one in found:
             path = one.entry.path

@@ -151,11 +151,13 @@ class Processing:
     def _made(self, connection: Connection, route: str, node: str, split: Sequence[Done], at: int) -> list[Received]:
         """Rows for what was made, each with its parent."""
         pairs = [(one, made) for one in split for made in one.made or ()]
+        had = _had(connection, route, [(one.item.source, made.entry.path) for one, made in pairs])
         lines, log, got = [], [], []
         for number, (one, made) in zip(numbers(connection, "arrivals", len(pairs)), pairs, strict=True):
             entry, item, path = made.entry, one.item, made.entry.path
+            version = had[item.source, path] = max(item.version, had.get((item.source, path), 0) + 1)
             facts = (made.spooled.size, entry.modified, entry.precision, made.spooled.sha256, node, at, at, item.id)
-            lines.append((number, route, item.source, path, item.version, entry.folder, spell(path), "ready", *facts))
+            lines.append((number, route, item.source, path, version, entry.folder, spell(path), "ready", *facts))
             log.append((number, at, "made", f"of arrival {item.id}: {made.spooled.size} bytes"))
             got.append(Received(number, entry, made.spooled, made.owed))
         log += [(one.item.id, at, "split", f"into {len(one.made or ())} files") for one in split]
@@ -190,6 +192,17 @@ class Processing:
                 each(connection, "insert into events (arrival, at, what, detail) values (?, ?, ?, ?)", told)
                 rows(connection, _WAIT, reason, until, spent, at, [number for number, _ in due])
             more = len(due) == _MANY
+
+
+def _had(connection: Connection, route: str, paths: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], int]:
+    """The latest version of each of these paths that there is: steps may give two files one name, or one that a source has."""
+    found: dict[tuple[str, bytes], int] = {}
+    for source in {one for one, _ in paths}:
+        wanted = list(dict.fromkeys(path for one, path in paths if one == source))
+        for at in range(0, len(wanted), _MANY):
+            for path, version in rows(connection, _HAD, route, source, wanted[at : at + _MANY]):
+                found[source, path] = max(version, found.get((source, path), 0))
+    return found
 
 
 def _was_said(connection: Connection, one: Found) -> bool:
@@ -238,6 +251,7 @@ _LATEST = (
     "select id, size, sha256, modified, version, first_seen from arrivals where path = ? and route = ? and source = ? and node = ? "
     "and sha256 is not null order by version desc limit 1"
 )
+_HAD = "select path, version from arrivals where route = ? and source = ? and path in ?"
 _MADE = (
     "insert into arrivals (id, route, source, path, version, folder, text, state, size, modified, precision, sha256, node, first_seen, "
     "updated, parent) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

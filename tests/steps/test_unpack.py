@@ -11,6 +11,7 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -21,6 +22,7 @@ from transload.secret import Secret
 from transload.steps.archives import others, streams
 from transload.steps.archives.limits import Meter
 from transload.steps.archives.reader import Bounds, Reader
+from transload.steps.archives.wire import BLOCK
 from transload.steps.unpack import Unpack
 
 TEXT = b"".join(b"%d,%d\n" % (one, one * one) for one in range(20_000))
@@ -299,7 +301,7 @@ def test_a_child_that_cannot_be_started_says_nothing_of_the_file(bench, monkeypa
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("os.kill(os.getpid(), 9)", "takes too much time or memory"),
+        ("os.kill(os.getpid(), 24)", "takes too long to open"),
         ("os.kill(os.getpid(), 11)", r"breaks what opens it \(signal 11\)"),
         ("print('nonsense, and more of it')", "talk nonsense"),
         ("raise SystemExit(1)", "cannot be opened"),
@@ -313,6 +315,23 @@ def test_a_child_that_dies_or_talks_nonsense_condemns_the_file(bench, tmp_path, 
     monkeypatch.setattr("transload.steps.archives.reader._START", tmp_path / "start.py")
     with pytest.raises(Rejected, match=reason):
         bench.does(Unpack(), zipped(("a", b"1")))
+
+
+@pytest.mark.parametrize("number", [1, 2, 9, 15])
+def test_a_child_that_somebody_killed_says_nothing_of_the_file(bench, tmp_path, monkeypatch, number):
+    (tmp_path / "start.py").write_text(rf"import os; os.write(1, b'B\0\0\0\0'); os.kill(os.getpid(), {number})")
+    monkeypatch.setattr("transload.steps.archives.reader._START", tmp_path / "start.py")
+    with pytest.raises(Busy, match=rf"what opens it was killed \(signal {number}\)"):
+        bench.does(Unpack(), zipped(("a", b"1")))
+
+
+def test_the_time_of_the_processor_ends_the_child_by_a_signal_of_its_own(bench):
+    bounds = Bounds(100_000_000, 1, time.monotonic() + 60)
+    with Reader(bench.folder, bounds, None, bench.go_on) as reader:
+        packed = bench.file(gzip.compress(b"1"))
+        assert [b"O", b"D", b"E"] == [what for what, _ in reader.frames("gz", packed.path, Meter(packed.size, 1e9, 10, 10**9))]
+        limits = Path(f"/proc/{reader._child.pid}/limits").read_text().splitlines()
+    assert ["2", "3"] == next(line.split()[-3:-1] for line in limits if line.startswith("Max cpu time"))
 
 
 def test_a_library_that_is_missing_is_named_with_its_command(monkeypatch):
@@ -349,6 +368,14 @@ def test_the_child_imports_little_and_is_bound(tmp_path):
     loaded = run.stdout.split()
     assert "transload.steps.archives.zips" in loaded
     assert not {"pydantic", "transload.config", "transload.model", "transload.steps.base"} & set(loaded)
+
+
+@pytest.mark.parametrize("more", [25, 257])
+def test_a_member_that_ends_a_little_after_a_block_is_whole(bench, more):
+    for begins in (bytes(BLOCK), Random(more).randbytes(BLOCK - 100) + bytes(100)):
+        data = begins + bytes(more)
+        assert {"a/x": data} == bench.does(Unpack(), zipped(("x", data)), "a.zip")
+        assert {"a": data} == bench.does(Unpack(), gzip.compress(data), "a.gz")
 
 
 @pytest.mark.parametrize("first", ["[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF", "_rels/.rels"])

@@ -42,16 +42,17 @@ def main() -> None:
 def _bind(order: dict[str, Any]) -> None:
     """From here on: no memory, time, files or rights beyond what reading takes."""
     seconds = int(order["timeout"]) + 1
-    for what, limit in (
-        (resource.RLIMIT_AS, order["memory"]),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, _FILES),
-        (resource.RLIMIT_CORE, 0),
+    for what, limit, slack in (
+        (resource.RLIMIT_AS, order["memory"], 0),
+        # Past the first its own signal ends it; SIGKILL, which is for the second, may come from anybody.
+        (resource.RLIMIT_CPU, seconds, 1),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_NOFILE, _FILES, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         _, most = resource.getrlimit(what)
-        least = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.setrlimit(what, (least, least))
+        most = limit + slack if most == resource.RLIM_INFINITY else min(limit + slack, most)
+        resource.setrlimit(what, (min(limit, most), most))
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 

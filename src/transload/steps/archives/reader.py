@@ -22,10 +22,8 @@ from transload.steps.archives.limits import Meter
 from transload.steps.archives.wire import DATA, DONE, FAILED, HEAD, LARGEST, LOCKED, NEEDS, REJECTED
 
 _START = Path(__file__).with_name("start.py")
-_WHY: dict[int, str] = {
-    signal.SIGXCPU: "takes too long to open",
-    signal.SIGKILL: "takes too much time or memory to open",
-}
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP, signal.SIGXFSZ}
+"""What a file can bring about. All others come from outside: a service that is stopped, a machine that has no memory left."""
 _PIECE = 1 << 20
 
 
@@ -85,9 +83,9 @@ class Reader:
     def frames(self, kind: str, path: Path, meter: Meter) -> Iterator[tuple[bytes, bytes | memoryview]]:
         """What the child tells of the archive at `path`, to its end.
 
-        Raises Rejected with the child's reason, or when it dies, talks nonsense or takes too long; Locked when the password
-        is missing or wrong; Busy when the bytes could not be read, or the child did not get ready to; ConfigError when a
-        library is missing.
+        Raises Rejected with the child's reason, or when it breaks, talks nonsense or takes too long; Locked when the password
+        is missing or wrong; Busy when the bytes could not be read, the child did not get ready to, or was killed by somebody;
+        ConfigError when a library is missing.
         """
         self._order(kind, path, meter)
         heard = self._heard()
@@ -98,10 +96,9 @@ class Reader:
                 return
             _raise(what, payload)
             yield what, payload
-        code = self._child.wait(timeout=5)
-        if code >= 0:
-            raise Rejected("cannot be opened")
-        raise Rejected(_WHY.get(-code, f"breaks what opens it (signal {-code})"))
+        with suppress(subprocess.TimeoutExpired):
+            raise _ended(self._child.wait(timeout=5))
+        raise Rejected("makes what opens it stop without an end")
 
     def _order(self, kind: str, path: Path, meter: Meter) -> None:
         bounds = self._bounds
@@ -147,6 +144,17 @@ class Reader:
         if now - self._told_at >= 1:
             self._go_on()
             self._told_at = now
+
+
+def _ended(code: int) -> Rejected | Busy:
+    """What it means that the child is gone before it was done."""
+    if code >= 0:
+        return Rejected("cannot be opened")
+    if -code == signal.SIGXCPU:
+        return Rejected("takes too long to open")
+    if -code in _FAULTS:
+        return Rejected(f"breaks what opens it (signal {-code})")
+    return Busy(f"the archive could not be opened: what opens it was killed (signal {-code})")
 
 
 def _raise(what: bytes, payload: bytes | memoryview) -> None:

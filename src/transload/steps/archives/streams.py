@@ -41,6 +41,7 @@ class Zlib:
 
     def __init__(self, bits: int) -> None:
         self._inner = zlib.decompressobj(bits)
+        self._full = False
 
     @property
     def eof(self) -> bool:
@@ -48,14 +49,17 @@ class Zlib:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail and not self._inner.eof
+        return not self._inner.unconsumed_tail and not self._full and not self._inner.eof
 
     @property
     def unused_data(self) -> bytes:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        got = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        # All of the input may be taken up and the end of a copy from what came before still be owed.
+        self._full = len(got) == max_length
+        return got
 
 
 def _maker(kind: str, memory: int) -> Callable[[], Inflating]:

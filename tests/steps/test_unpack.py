@@ -191,6 +191,12 @@ def test_an_encrypted_7z_is_refused_with_its_reason(bench, tree, monkeypatch, co
             bench.does(step, by(tree, command))
 
 
+@pytest.mark.parametrize("more", [b"junk", bytes(512)])
+def test_what_stands_after_a_7z_has_it_refused(bench, tree, more):
+    with pytest.raises(Rejected, match="is cut off, or has something else after its end"):
+        bench.does(Unpack(), by(tree, "7z a out.7z d") + more)
+
+
 def test_a_split_archive_is_refused(bench, tree):
     for part in (
         by(tree, "head -c 300000 /dev/urandom > noise; zip -s 64k out.zip noise; rm out.z*[0-9]"),
@@ -245,6 +251,20 @@ def test_hundreds_of_archives_in_one_take_one_child(bench):
 
 def test_an_archive_without_a_suffix_can_be_kept_beside_its_members(bench):
     assert {"data", "data.d/x"} == bench.does(Unpack(container="keep"), zipped(("x", b"1")), "data").keys()
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_a_tar_whose_first_header_has_no_name_is_one_all_the_same(bench, suffix):
+    data = bytearray(tarred(("long/" * 30 + "x", b"1")))
+    data[:100] = bytes(100)  # of the header that holds the name of what follows
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    packed = bytes(data) if suffix == "tar" else gzip.compress(bytes(data))
+    assert {"a/" + "long/" * 30 + "x": b"1"} == bench.does(Unpack(), packed, f"a.{suffix}")
+
+
+def test_a_zip_whose_first_file_is_called_a_little_like_that_of_a_document_is_opened(bench):
+    assert {"a/mimetypes.csv": b"1", "a/x": b"2"} == bench.does(Unpack(), zipped(("mimetypes.csv", b"1"), ("x", b"2")), "a.zip")
 
 
 def test_what_is_no_archive_goes_on_or_is_refused(bench):

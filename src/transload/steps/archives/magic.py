@@ -21,7 +21,8 @@ _STARTS = {
     b"MSCF\0\0\0\0": "cab",
 }
 _ANY_START = tuple(_STARTS)
-_DOCUMENTS = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"mimetype", b"META-INF/", b"AndroidManifest.xml")
+_DOCUMENTS = (b"_rels/", b"docProps/", b"META-INF/")
+_IN_DOCUMENTS = (b"[Content_Types].xml", b"mimetype", b"AndroidManifest.xml")
 """What documents and programs that are zips inside begin with: docx, xlsx, odt, epub, jar, apk. They are files, not archives of files."""
 _BZ2 = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
 _SKIPPED = range(0x184D2A50, 0x184D2A60)
@@ -32,7 +33,7 @@ def kind(file: BinaryIO) -> str | None:
     """The kind of archive that `file` is (zip, tar, gz, bz2, xz, zst, 7z, rar, rar5, cab, iso), or None."""
     file.seek(0)
     head = file.read(512)
-    if head[:4] == b"PK\3\4" and head[30 : 30 + int.from_bytes(head[26:28], "little")].startswith(_DOCUMENTS):
+    if head[:4] == b"PK\3\4" and _is_document(head[30 : 30 + int.from_bytes(head[26:28], "little")]):
         return None
     found = next(one for start, one in _STARTS.items() if head.startswith(start)) if head.startswith(_ANY_START) else None
     if found == "bz2" and head[4:10] not in _BZ2:
@@ -47,9 +48,13 @@ def kind(file: BinaryIO) -> str | None:
     return "zip" if found in (None, "iso", "7z", "rar", "rar5") and ends_as_zip(file) else found
 
 
+def _is_document(first: bytes) -> bool:
+    return first in _IN_DOCUMENTS or first.startswith(_DOCUMENTS)
+
+
 def is_tar(block: bytes) -> bool:
-    """Whether these 512 bytes are the header of a tar's first member."""
-    if len(block) < 512 or not block[0]:
+    """Whether these 512 bytes are the header of a tar's first member; it may have no name, where one for the next tells it."""
+    if len(block) < 512:
         return False
     told = block[148:156].strip(b" \0")
     if not told or not all(0x30 <= one <= 0x37 for one in told):

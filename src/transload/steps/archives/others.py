@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from importlib import import_module
@@ -31,6 +32,8 @@ def load() -> Any:
 def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
     """Tell the members; what libarchive finds fault with is refused."""
     libarchive = load()
+    if kind == "7z":
+        _check_end(file)
     sums = iter(list(checksums(kind, file)) if kind in ("rar", "rar5") else [])
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
@@ -44,6 +47,14 @@ def unpack(kind: str, file: BinaryIO, meter: Meter, told: Telling) -> None:
         if "allocate" in said.lower():
             raise MemoryError from error
         raise Rejected(f"cannot be read: {said}") from error
+
+
+def _check_end(file: BinaryIO) -> None:
+    """A 7z says at its beginning where its end is."""
+    file.seek(12)
+    begins, length = struct.unpack("<2Q", file.read(16).ljust(16, b"\0"))
+    if 32 + begins + length != file.seek(0, os.SEEK_END):
+        raise Rejected("is cut off, or has something else after its end")
 
 
 def _entry(ffi: Any, entry: Any, meter: Meter, sums: Iterator[int | None], told: Telling) -> None:

@@ -520,6 +520,7 @@ UNKNOWN = {
     "hangs": ("body", Reply(hang=True), Unreachable, "no answer within 0.2s"),
     "endless": ("body", Reply(200, b"Everything ok : true" * 5000), Busy, "more than 65536 bytes"),
     "no json": ("v1alpha", Reply(200, b"Everything ok : true"), Busy, "answers 200"),
+    "deep json": ("v2", Reply(200, b"[" * 60_000), Busy, "answers 200"),
     "other json": ("v1alpha", Reply(200, b'{"ok":true}'), Busy, "answers 200"),
     "error": ("v2", Reply(400, b'[{"Status":"ERROR","Description":"x"}]'), Busy, "answers 400"),
     "ok with 412": ("v2", Reply(412, b'{"Status":"OK"}'), Busy, "answers 412"),
@@ -566,6 +567,13 @@ def test_a_service_that_does_not_plainly_say_either_has_not_answered(bench, dial
     data = b"x" * (20_000_000 if reply.unread else 10)
     with service(reply) as server:
         unknown(bench, posting(server, dialect, timeout="200ms" if reply.hang else "5s"), data, error, match)
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example"])
+def test_a_place_that_no_host_can_have_is_no_answer(bench, host):
+    for scan in (Scan(clamd=f"{host}:3310"), Scan(url=f"http://{host}/scan")):
+        unknown(bench, scan, b"x", Unreachable, "no host can have that name")
+        assert "no host can have that name" in scan.faults()[0]
 
 
 def test_https_is_verified(bench):

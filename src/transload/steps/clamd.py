@@ -106,6 +106,8 @@ def telling(where: str, patience: float) -> Iterator[None]:
         raise Unreachable(f"{where} gave no answer within {show_duration(patience)}") from error
     except OSError as error:
         raise Unreachable(f"{where} does not answer: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise Unreachable(f"{where} cannot be found: no host can have that name") from error
 
 
 def place(address: str) -> str | tuple[str, int]:

@@ -144,7 +144,7 @@ def _by_json(status: int, body: str) -> str | None:
     """{"Status": "OK" or "FOUND", "Description": "..."} with 200, or 406 where something is found; in v2, one such in a list."""
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(told, list) and len(told) == 1:
         told = told[0]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
 
 from transload.config.kinds import STEPS
-from transload.errors import Busy, Rejected
+from transload.engine.batches import Batches
+from transload.errors import Busy, Rejected, Unreachable, Waiting
+from transload.keeper import Keeper
 from transload.model import Name, to_datetime
 from transload.protocols import STEPS as STEPS_OF
 from transload.steps import FileView, Output, Scratch, Step, Verdict
@@ -124,6 +128,97 @@ def test_nothing_is_delivered_while_the_judge_is_away_and_all_of_it_when_it_is_b
     it.hand.again()
     it.hand.work_off()
     assert 5 == len(it.delivered)
+
+
+@pytest.mark.parametrize("how", ["write", "remove"])
+def test_bytes_that_a_step_changes_go_nowhere(yard, monkeypatch, how):
+    def change(self, file, work):
+        if file.name.base == b"a.csv":
+            file.path.write_bytes(b"CHANGED") if how == "write" else file.path.unlink()
+        yield work.keep(file)
+
+    monkeypatch.setattr(Judge, "__call__", change)
+    it = yard(STEP)
+    it.put("a.csv", b"arrived")
+    it.put("b.csv", b"another")
+    it.hand.go()
+    assert {"b.csv": b"another"} == it.delivered
+    assert "failed" == _row(it, "a.csv").state
+    assert "were changed or removed while it was in the step judge" in _row(it, "a.csv").reason
+
+
+def test_a_step_may_touch_its_file_and_leave_its_bytes(yard, monkeypatch):
+    def touch(self, file, work):
+        file.path.write_bytes(file.path.read_bytes())
+        yield work.keep(file)
+
+    monkeypatch.setattr(Judge, "__call__", touch)
+    it = yard(STEP)
+    it.put("a.csv", b"arrived")
+    it.hand.go()
+    assert {"a.csv": b"arrived"} == it.delivered
+
+
+ODD = "odd \udcff \ud800 \0 \x1b[2J\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (Rejected(ODD), "quarantined", "odd ? ? ? ?[2J?"),
+        (Busy(ODD), "received", "odd ? ? ? ?[2J?"),
+        (Unreachable(ODD), "received", "odd ? ? ? ?[2J?"),
+        (Waiting(ODD, b"x", 2**60), "received", "odd ? ? ? ?[2J?"),
+        (Waiting(ODD, b"x", 0), "quarantined", "odd ? ? ? ?[2J?: it never came"),
+    ],
+)
+def test_whatever_a_step_says_can_be_kept_and_shown(yard, monkeypatch, error, state, reason):
+    def say(self, file, work):
+        work.note(Verdict(ODD, ODD, {ODD: ODD, "more": object()}))
+        raise error
+
+    monkeypatch.setattr(Judge, "__call__", say)
+    it = yard(STEP)
+    it.put("a.csv", b"x")
+    it.hand.go()
+    assert (state, reason) == (_row(it, "a.csv").state, _row(it, "a.csv").reason)
+    assert "odd ? ? ? ?[2J?" in it.hand.events("a.csv")
+
+
+def test_a_file_that_the_desk_did_not_give_is_a_mistake_of_the_step(yard, monkeypatch):
+    def make(self, file, work):
+        yield Output(file.name, Path("/etc/passwd"), 3, "a" * 64)
+
+    monkeypatch.setattr(Judge, "__call__", make)
+    it = yard(STEP)
+    it.put("a.csv", b"x")
+    it.hand.go()
+    assert {} == it.delivered
+    assert ("received", "it lets on a file that work.write did not give, or that is not whole") == (
+        _row(it, "a.csv").state,
+        _row(it, "a.csv").reason,
+    )
+
+
+def test_a_step_that_wants_the_process_to_end_is_at_fault_and_ends_neither_thread_nor_claim(yard, monkeypatch):
+    def end(self, file, work):
+        raise SystemExit(3)
+
+    monkeypatch.setattr(Judge, "__call__", end)
+    it = yard(STEP)
+    it.put("a.csv", b"x")
+    stop = threading.Event()
+    stop.set()
+    batches, work = Batches(stop), it.hand.work
+    it.hand.ledger.looks.declare(["r"])
+    it.hand.ledger.looks.ask(["r"])
+    keeper, done = Keeper(work), []
+    while claims := [claim for remote in work.connections if (claim := keeper.take(remote))]:
+        for claim in claims:
+            batches.do(work, claim)
+            done.append(claim.kind)
+    assert ["look", "fetch", *["process"] * 4] == done
+    assert ("failed", "the process died 4 times with this file in hand") == (_row(it, "a.csv").state, _row(it, "a.csv").reason)
 
 
 def test_nothing_let_on_is_a_skipped_file(yard):

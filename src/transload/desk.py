@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Hashable, Iterable
@@ -10,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
-from transload.errors import Rejected
+from transload.errors import Busy, Missing, Rejected
 from transload.ledger.processing import Found
-from transload.model import Name, Spooled
+from transload.model import Name, Spooled, printable
 from transload.owed import groups_of
 from transload.steps import FileView, Output, Verdict
 
@@ -51,6 +53,26 @@ class Piece:
     def is_whole(self, item: Item) -> bool:
         """Whether it is still what arrived, under its name."""
         return not self.spooled.part and not self.member and self.view.name == item.entry.name
+
+
+def _mark(piece: Piece) -> tuple[int, ...]:
+    """What changes whenever somebody writes to its bytes."""
+    try:
+        status = os.stat(piece.view.path)
+    except FileNotFoundError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _check(step: Step, piece: Piece) -> None:
+    """Somebody wrote to the bytes: what has another hash is removed, for it would go on under the name of what was looked at."""
+    path = piece.view.path
+    with suppress(FileNotFoundError), path.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() == piece.view.sha256:
+            return
+        path.unlink(missing_ok=True)
+    message = f"the bytes of the file, which nobody may change, were changed or removed while it was in the step {step.kind}"
+    raise Missing(f"{message}; they are gone: mend the step, and have the file sent or fetched again")
 
 
 class Sheet:
@@ -186,9 +208,9 @@ class Desk:
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
 
     def does(self, step: Step, piece: Piece) -> list[Piece]:
-        """What a step makes of a piece."""
+        """What a step makes of a piece; raises Missing when its bytes are not what they were after that."""
         self._piece = piece
-        made = []
+        made, before = [], _mark(piece)
         try:
             for output in step(piece.view, self):
                 made.append(self._made(piece, output))
@@ -199,6 +221,9 @@ class Desk:
             # Somebody has answered for it: the file goes on as it is.
             self.note(Verdict("released", "goes on", {"in spite of": str(error)}))
             made = [piece]
+        finally:
+            if _mark(piece) != before:
+                _check(step, piece)
         return made
 
     def _made(self, piece: Piece, output: Output) -> Piece:
@@ -206,7 +231,9 @@ class Desk:
         depth = piece.view.depth + output.member
         if output.path is None:
             return Piece(replace(piece.view, name=output.name, depth=depth), piece.spooled, member)
-        spooled = self._written[str(output.path)]
+        spooled = self._written.get(str(output.path))
+        if spooled is None:
+            raise Busy("it lets on a file that work.write did not give, or that is not whole")
         view = replace(
             piece.view,
             name=output.name,
@@ -252,7 +279,9 @@ class Desk:
     def note(self, verdict: Verdict) -> None:
         """Write down what was found."""
         again = self.item.reason is not None
-        self._shelf.note(Found(self.item.id, self._piece.view.sha256, verdict.what, verdict.found, verdict.facts, again))
+        facts = {printable(str(key)): printable(str(value)) for key, value in verdict.facts.items()}
+        told = printable(str(verdict.what)), printable(str(verdict.found)), facts
+        self._shelf.note(Found(self.item.id, self._piece.view.sha256, *told, again))
 
     def known(self, what: str, sha256: str) -> Verdict | None:
         """What was found out about these bytes before."""

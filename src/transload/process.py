@@ -15,7 +15,7 @@ from transload.desk import Desk, Piece, Shelf
 from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Made
-from transload.model import Entry, Name
+from transload.model import Entry, Name, printable
 from transload.owed import Owing
 from transload.steps import Verdict
 from transload.workplace import steps_at
@@ -78,19 +78,19 @@ class Processing:
 
     def _hold(self, item: Item, error: Unreachable) -> None:
         """Nobody answered for one of them: the others do not wait for the same silence, each by itself."""
-        work, route = self._work, self._route
+        work, route, reason = self._work, self._route, printable(str(error))
         place = steps_at(work.node, route.name)
         trip = work.ledger.fleet.trips().get(place)
         if trip is not None and trip.next_try is not None and trip.next_try > now():
             # Another batch, in hand at the same time, has heard the same silence.
             until, given_up = trip.next_try, work.once and trip.failures >= route.attempts
         else:
-            until, given_up = work.away(place, route, error)
+            until, given_up = work.away(place, route, Unreachable(reason))
         spent = route.attempts if given_up else 1
         # Should it be to blame for the silence, the others go first when it is over.
         alone = max(work.later(route, item.attempts), until + min(until - now(), _BEHIND))
-        work.ledger.processing.troubled(self._claim.id, [Trouble(item.id, str(error), alone, spent)])
-        work.ledger.processing.wait(self._claim.id, route.name, work.node, str(error), until, spent=spent if work.once else 0)
+        work.ledger.processing.troubled(self._claim.id, [Trouble(item.id, reason, alone, spent)])
+        work.ledger.processing.wait(self._claim.id, route.name, work.node, reason, until, spent=spent if work.once else 0)
 
     def _one(self, item: Item) -> None:
         work, route = self._work, self._route
@@ -105,13 +105,13 @@ class Processing:
             except Lost:
                 raise
             except Rejected as error:
-                bad = str(error)
+                bad = printable(str(error))
             except Waiting as error:
                 if now() >= error.until:
-                    bad = f"{error}: it never came"
+                    bad = printable(f"{error}: it never came")
                 else:
                     until = min(error.until, work.later(route, item.attempts))
-                    trouble = Trouble(item.id, str(error), until, spent=0)
+                    trouble = Trouble(item.id, printable(str(error)), until, spent=0)
             except Unreachable as error:
                 self._away = item, error
             except TransloadError as error:

@@ -15,6 +15,7 @@ from uuid import uuid4
 from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
+from transload.model import printable
 from transload.protocols import HOOK, STEPS
 from transload.quarantine import Keys, Vault
 from transload.remotes.base import RemoteSettings, SessionBase
@@ -154,7 +155,7 @@ class Workplace:
         What is permanent fails. Nobody answering, being busy, having no room, and a file that is still being written are
         tried again for ever; anything else ends after the route's attempts.
         """
-        reason = f"{error}"
+        reason = printable(str(error))
         if isinstance(error, Permanent | ConfigError):
             return Trouble(number, reason)
         if isinstance(error, Awaited) and self.once:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 
@@ -62,6 +64,9 @@ def test_our_own_errors_come_through_as_they_are(bench, error):
         (KeyError("x"), "the function of try broke: KeyError: 'x'"),
         (RuntimeError(), "the function of try broke: RuntimeError"),
         (OSError("\udcff"), "the function of try broke: OSError: %FF"),
+        (OSError("\ud800"), "the function of try broke: OSError: ?"),
+        (SystemExit(1), "the function of try broke: SystemExit: 1"),
+        (asyncio.CancelledError(), "the function of try broke: CancelledError"),
     ],
 )
 @pytest.mark.parametrize("late", [False, True])
@@ -85,6 +90,7 @@ def test_a_mistake_in_the_function_is_no_verdict_on_the_file(bench, error, text,
         (lambda file, work: [b"bytes"], "TypeError: it yields bytes, not what work.keep or work.write gave"),
         (lambda file: [], "TypeError: .* takes 1 positional argument but 2 were given"),
         (lambda file, work: [None], "TypeError: it yields NoneType"),
+        (lambda file, work: [work.write("x.csv", b"1")], "TypeError: it gives a file the name 'x.csv', which is no transload Name"),
         (lambda file, work: 1 / 0, "ZeroDivisionError: division by zero"),
     ],
 )

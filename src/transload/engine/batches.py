@@ -51,7 +51,7 @@ class Batches:
                 "a batch was put back", claim=claim.id, kind=claim.kind, route=claim.route, remote=claim.remote, error=str(error)
             )
             self._stop.wait(0.5)
-        except Exception as error:  # noqa: BLE001 - it is logged, told, and counted
+        except BaseException as error:  # noqa: BLE001 - it is logged, told, and counted; SystemExit too, which would take the slot with it
             # A fault of ours counts like a death: a file that brings it about again and again goes alone, then fails.
             died = True
             self._log.exception(

@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import create_model
 
 from transload.errors import Busy, ConfigError, TransloadError
-from transload.model import spell
+from transload.model import Name, spell
 from transload.secret import scrub
 from transload.steps.base import FileView, Output, Scratch, Step
 
 F = TypeVar("F", bound=Callable[[FileView, Scratch], Iterable[Output]])
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _SHOWN = 300
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Lone surrogates that stand for no byte."""
 
 _steps: dict[str, type[FunctionStep]] = {}
 
@@ -41,10 +43,12 @@ class FunctionStep(Step):
             for output in outputs:
                 if not isinstance(output, Output):
                     raise TypeError(f"it yields {type(output).__name__}, not what work.keep or work.write gave")
+                if not isinstance(output.name, Name):
+                    raise TypeError(f"it gives a file the name {output.name!r}, which is no transload Name")
                 yield output
-        except TransloadError:
+        except (TransloadError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: it would end the worker's thread, and nobody would go on
             raise Busy(f"the function of {self.kind} broke: {_shown(error)}") from error
         finally:
             if hasattr(outputs, "close"):
@@ -93,7 +97,7 @@ def _place(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"
 
 
-def _shown(error: Exception) -> str:
-    text = " ".join(scrub(str(error)).split())
+def _shown(error: BaseException) -> str:
+    text = _NO_BYTE.sub("?", " ".join(scrub(str(error)).split()))
     shown = spell(text.encode("utf-8", "surrogateescape"))[:_SHOWN]
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

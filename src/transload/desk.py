@@ -193,18 +193,8 @@ class Desk:
         item, entry = self.item, self.item.entry
         path = Path(self._work.spool.path(item.sha256))
         groups = groups_of(self._work.route(self._claim.route).source, entry.name, entry.path)
-        view = FileView(
-            item.id,
-            self._claim.route,
-            entry.name,
-            entry.size or 0,
-            item.sha256,
-            path,
-            entry.modified,
-            item.version,
-            item.first_seen,
-            groups=groups,
-        )
+        facts = (entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version, item.first_seen)
+        view = FileView(item.id, self._claim.route, *facts, groups=groups)
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
 
     def does(self, step: Step, piece: Piece) -> list[Piece]:

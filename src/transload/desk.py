@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Self, cast
 
 from transload.errors import Busy, Missing, Rejected
 from transload.ledger.processing import Found
-from transload.model import Name, Spooled, printable
+from transload.model import Name, Spooled
 from transload.owed import groups_of
 from transload.steps import FileView, Output, Verdict
+from transload.units import printable
 
 if TYPE_CHECKING:
     from transload.ledger import Claim

@@ -144,11 +144,6 @@ def spell(raw: bytes, forbidden: str = "") -> str:
     return "".join(out)
 
 
-def printable(text: str) -> str:
-    """Text that somebody else made, with a "?" for each character that cannot be shown, or kept."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
-
-
 def unspell(text: str) -> bytes:
     """The bytes whose spelling is `text`."""
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), text.encode("utf-8", "surrogateescape"))

@@ -15,9 +15,10 @@ from transload.desk import Desk, Piece, Shelf
 from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Made
-from transload.model import Entry, Name, printable
+from transload.model import Entry, Name
 from transload.owed import Owing
 from transload.steps import Verdict
+from transload.units import printable
 from transload.workplace import steps_at
 
 if TYPE_CHECKING:

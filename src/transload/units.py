@@ -76,3 +76,8 @@ def _schema(example: str) -> Any:
 ByteSize = Annotated[int, BeforeValidator(size), _schema("200MB")]
 Duration = Annotated[float, BeforeValidator(duration), _schema("10m")]
 Rate = Annotated[int, BeforeValidator(rate), _schema("5MB/s")]
+
+
+def printable(text: str) -> str:
+    """Text that somebody else made, with a "?" for each character that cannot be shown, or kept."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -15,11 +15,11 @@ from uuid import uuid4
 from transload import log
 from transload.errors import Awaited, Busy, Changed, ConfigError, Full, Permanent, TransloadError, Unreachable
 from transload.ledger import Trouble, now
-from transload.model import printable
 from transload.protocols import HOOK, STEPS
 from transload.quarantine import Keys, Vault
 from transload.remotes.base import RemoteSettings, SessionBase
 from transload.remotes.hook import HookRemote
+from transload.units import printable
 
 _GIVEN_UP = 60.0
 """How long (seconds) a run leaves what it has given up alone at least: a short back-off would keep it going for ever."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
+from tests.steps.test_archives import zipped
 from transload.config.kinds import STEPS
 from transload.engine.batches import Batches
 from transload.errors import Busy, Rejected, Unreachable, Waiting
@@ -219,6 +222,30 @@ def test_a_step_that_wants_the_process_to_end_is_at_fault_and_ends_neither_threa
             done.append(claim.kind)
     assert ["look", "fetch", *["process"] * 4] == done
     assert ("failed", "the process died 4 times with this file in hand") == (_row(it, "a.csv").state, _row(it, "a.csv").reason)
+
+
+SUM = b"%s  x.csv\n" % hashlib.sha256(b"1").hexdigest().encode()
+OTHER = b"%s  x.csv\n" % hashlib.sha256(b"2").hexdigest().encode()
+
+
+@pytest.mark.parametrize("name", ["x.csv.sha256", "SHA256SUMS"])
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_a_checksum_in_an_archive_holds_for_what_lies_beside_it_there(yard, name, required):
+    it = yard(f'steps = [{{ kind = "unpack" }}, {{ kind = "checksum", required = {required} }}]')
+    it.put("good.zip", zipped(("in/x.csv", b"1"), (f"in/{name}", SUM)))
+    it.put("bad.zip", zipped(("in/x.csv", b"1"), (f"in/{name}", OTHER)))
+    it.hand.go()
+    assert {"good/in/x.csv": b"1"} == it.delivered
+    assert "quarantined" == _row(it, "bad.zip").state
+    assert f"its sha256 is 6b86b273ff34fce1..., but {name} says d4735e3a265e16ee..." == _row(it, "bad.zip").reason
+
+
+def test_a_checksum_beside_a_compressed_file_holds_for_what_is_in_it(yard):
+    it = yard('steps = [{ kind = "unpack" }, { kind = "checksum" }]')
+    it.put("x.csv.gz", gzip.compress(b"1"))
+    it.put("x.csv.sha256", SUM)
+    it.hand.go()
+    assert {"x.csv": b"1"} == it.delivered
 
 
 def test_nothing_let_on_is_a_skipped_file(yard):

@@ -58,11 +58,10 @@ class Piece:
 
 def _mark(piece: Piece) -> tuple[int, ...]:
     """What changes whenever somebody writes to its bytes."""
-    try:
+    with suppress(FileNotFoundError):
         status = os.stat(piece.view.path)
-    except FileNotFoundError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return ()
 
 
 def _check(step: Step, piece: Piece) -> None:
@@ -72,8 +71,8 @@ def _check(step: Step, piece: Piece) -> None:
         if hashlib.file_digest(opened, "sha256").hexdigest() == piece.view.sha256:
             return
         path.unlink(missing_ok=True)
-    message = f"the bytes of the file, which nobody may change, were changed or removed while it was in the step {step.kind}"
-    raise Missing(f"{message}; they are gone: mend the step, and have the file sent or fetched again")
+    what = f"its bytes, which nobody may change, were changed or removed while it was in the step {step.kind}"
+    raise Missing(f"{what}, and are gone: mend the step, and have the file sent or fetched again")
 
 
 class Sheet:
@@ -179,6 +178,7 @@ class Desk:
         self._work, self._claim, self.item, self._shelf = work, claim, item, shelf
         self._folder: Path | None = None
         self._written: dict[str, Spooled] = {}
+        self._pieces: dict[bytes, Piece] = {}
         self.first = self._piece = self._arrived()
 
     def __enter__(self) -> Self:
@@ -197,6 +197,10 @@ class Desk:
         facts = (entry.name, entry.size or 0, item.sha256, path, entry.modified, item.version, item.first_seen)
         view = FileView(item.id, self._claim.route, *facts, groups=groups)
         return Piece(view, Spooled("", entry.size or 0, item.sha256))
+
+    def lay_out(self, pieces: Iterable[Piece]) -> None:
+        """These go into the next step, one after another; each may look at the others."""
+        self._pieces = {piece.view.name.raw: piece for piece in pieces}
 
     def does(self, step: Step, piece: Piece) -> list[Piece]:
         """What a step makes of a piece; raises Missing when its bytes are not what they were after that."""
@@ -222,8 +226,7 @@ class Desk:
         depth = piece.view.depth + output.member
         if output.path is None:
             return Piece(replace(piece.view, name=output.name, depth=depth), piece.spooled, member)
-        spooled = self._written.get(str(output.path))
-        if spooled is None:
+        if (spooled := self._written.get(str(output.path))) is None:
             raise Busy("it lets on a file that work.write did not give, or that is not whole")
         view = replace(
             piece.view,
@@ -240,8 +243,6 @@ class Desk:
         """These are to be committed: they stay when the desk is cleared."""
         parts = {one.part for one in wanted if one.part}
         return [self._written.pop(part) for part in parts]
-
-    # What steps see
 
     @property
     def folder(self) -> Path:
@@ -279,7 +280,9 @@ class Desk:
         return self._shelf.known(what, sha256)
 
     def beside(self, name: Name) -> FileView | None:
-        """The file of that name that the same route received last, if its bytes are here."""
+        """The file of that name that came out of the same archive, else that the same route received last, if its bytes are here."""
+        if name.raw in self._pieces:
+            return self._pieces[name.raw].view
         entry = replace(self.item.entry, name=name)
         row = self._work.ledger.processing.latest(self._claim.route, self.item.source, entry.path, self._work.node)
         if row is None:

@@ -182,6 +182,7 @@ class Processing:
         """What comes out of the last step; None for nothing."""
         pieces = [desk.first]
         for step in self._steps(item.recipe):
+            desk.lay_out(pieces)
             pieces = [made for piece in self._looked_up(pieces) for made in desk.does(step, piece)]
         if not pieces:
             return None

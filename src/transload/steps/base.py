@@ -88,7 +88,7 @@ class Scratch(Protocol):
         """What was found out about these bytes before, if that may be used again."""
 
     def beside(self, name: Name) -> FileView | None:
-        """The file of that name that the same route received last, if its bytes are still here."""
+        """The file of that name that came out of the same archive, else that the same route received last, if its bytes are still here."""
 
     def held(self, key: Hashable, make: Callable[[], H]) -> H:
         """What `make` opens (a connection), once for all files of a batch and closed after them; `key` tells one from another."""

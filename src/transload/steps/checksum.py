@@ -39,8 +39,8 @@ _ListName = Annotated[str, AfterValidator(_list_name)]
 class Checksum(Step):
     """Refuse a file that is not what the checksum says that was sent along.
 
-    It stands beside the file: `report.csv.sha256` (.sha512, .sha1, .md5, .sfv), or a list such as `SHA256SUMS` or
-    `report.sfv`. All that are there must agree. A file whose checksum is still to come waits for it.
+    It stands beside the file, in an archive too: `report.csv.sha256` (.sha512, .sha1, .md5, .sfv), or a list such as
+    `SHA256SUMS` or `report.sfv`. All that are there must agree. A file whose checksum is still to come waits for it.
     """
 
     kind: Literal["checksum"] = "checksum"

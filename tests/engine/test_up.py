@@ -102,6 +102,31 @@ def test_sigterm_does_not_wait_for_a_file_that_takes_for_ever(scene):
     assert [] == scene.faults()
 
 
+HANGS = """
+import threading
+from transload import step
+
+
+@step("hangs")
+def hangs(file, work):
+    threading.Event().wait()
+    yield work.keep(file)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_does_not_wait_for_a_step_that_never_returns(scene):
+    (scene.folder / "hangs_of_test.py").write_text(HANGS)
+    scene.more, scene.route = 'modules = ["hangs_of_test"]\n', 'steps = [{ kind = "hangs" }]\n'
+    scene.write()
+    scene.plant(some_files(1, sizes=(10,)))
+    with scene.running("up", TRANSLOAD_TEST_GRACE="0.1") as up:
+        until(lambda: scene.asks("select 1 from claims where kind = 'process'"))
+        up.terminate()
+        assert 0 == up.wait(20)
+    assert ["received"] == [row[0] for row in scene.asks("select state from arrivals")]
+
+
 def test_a_reload_takes_the_new_config_whole_or_not_at_all(scene):
     with scene.running("up") as up:
         until(lambda: "up" in _log(scene))

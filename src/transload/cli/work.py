@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _HOOKED = "its hook"
+_LEAVING = 5.0
 _PARTS = ("servers", "worker")
 
 
@@ -106,7 +108,15 @@ def up(
             if worker:
                 worker.expect_end()
         told.info("stopped")
+    _leave()
     return 0
+
+
+def _leave() -> None:
+    """End the process soon: a step or a hook that never returns was put back, but its thread would be waited for without an end."""
+    timer = threading.Timer(_LEAVING, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

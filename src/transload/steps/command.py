@@ -61,7 +61,11 @@ class Command(Step):
         min_length=1,
         description="The program and its arguments; {input} and {output} are paths, {name} is what the file is called.",
     )
-    timeout: Duration = Field(60.0, gt=0, description="How long it may take; then it is killed, with all that it started.")
+    timeout: Duration = Field(
+        60.0,
+        gt=0,
+        description="How long it may take; then it is killed, with all that it started but what made a session of its own (setsid).",
+    )
     memory: ByteSize | None = Field(None, gt=0, description="How much memory it may ask for (address space).")
     reject: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field((1,), description="The exit codes that say that the file is bad.")
 

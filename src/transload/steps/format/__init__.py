@@ -32,7 +32,9 @@ class Format(Step):
     delimiter: Annotated[str, Field(pattern=r"^[ !#-~\t]$")] = Field(",", description="What stands between the columns of a CSV.")
     header: tuple[str, ...] = Field((), description="Names that must stand in the first line of a CSV.")
     depth: Annotated[int, Field(ge=1, le=500)] = Field(200, description="How deep XML and JSON may be nested.")
-    max_size: ByteSize = Field(200_000_000, description="The largest that one JSON document may be: it is read as a whole.")
+    max_size: ByteSize = Field(
+        200_000_000, description="The largest that one JSON document may be: it is read as a whole, in up to thirty times as much memory."
+    )
 
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """The file as it is; Rejected says where it is wrong."""

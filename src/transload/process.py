@@ -112,7 +112,8 @@ class Processing:
                     bad = printable(f"{error}: it never came")
                 else:
                     until = min(error.until, work.later(route, item.attempts))
-                    trouble = Trouble(item.id, printable(str(error)), until, spent=0)
+                    # A run looks once: what is not there soon will come with a later one.
+                    trouble = Trouble(item.id, printable(str(error)), until, spent=int(work.once))
             except Unreachable as error:
                 self._away = item, error
             except TransloadError as error:

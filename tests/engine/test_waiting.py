@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -34,6 +35,22 @@ def test_a_run_does_not_wait_for_a_file_that_is_too_young_by_the_routes_own_word
     assert 3 == summary["delivered"]
     assert b"young.csv" not in held(scene.targets["target"])
     assert 1 == code
+
+
+def test_a_run_does_not_stay_for_a_checksum_that_is_still_to_come(scene):
+    scene.route = 'steps = [{ kind = "checksum" }]\n'
+    scene.write()
+    files = some_files(3)
+    name, data = next(iter(files.items()))
+    scene.plant(files)
+    began = time.monotonic()
+    code, summary = scene.run()
+    assert time.monotonic() - began < 20
+    assert (1, 0, 3) == (code, summary["delivered"], summary["held"])
+    scene.source.plant(name + b".sha256", hashlib.sha256(data).hexdigest().encode(), time.time() - 60)
+    code, summary = scene.run()
+    assert (1, 1, 2) == (code, summary["delivered"], summary["held"])
+    assert {name: data} == held(scene.targets["target"])
 
 
 def test_a_run_waits_once_for_a_file_that_may_still_be_written(scene):

@@ -48,7 +48,9 @@ class Checksum(Step):
     lists: tuple[_ListName, ...] = Field((), description="More lists in the file's folder, by name, such as all.sfv.")
     required: bool = Field(default=True, description="Whether a file without a checksum waits for it; false lets it pass.")
     wait: Duration = Field(3600.0, description="How long a file waits for its checksum.")
-    sidecars: Literal["drop", "keep"] = Field("drop", description="Whether checksums go on as files of their own.")
+    sidecars: Literal["drop", "keep"] = Field(
+        "drop", description="Whether checksums go on as files of their own; what is dropped stays at the source, whatever `after` says."
+    )
 
     def __call__(self, file: FileView, work: Scratch) -> Iterator[Output]:
         """The file as it is; nothing for a checksum that is dropped.

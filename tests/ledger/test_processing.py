@@ -8,6 +8,7 @@ from tests.ledger.acts import LATER, Acts, entry, owed, sha
 from transload.errors import Missing
 from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Found, Made
+from transload.ledger.view import Query
 from transload.model import Spooled
 
 SECOND = 1_000_000
@@ -56,6 +57,15 @@ def test_what_waits_for_its_steps_owes_nothing_and_is_done_where_its_bytes_lie(l
     assert "ready" == acts.state(number)
     acts.deliver()
     assert "delivered" == acts.state(number)
+
+
+def test_members_of_one_name_are_versions_and_so_is_a_file_of_the_source_that_is_called_so(ledger, acts):
+    bring(acts)
+    acts.see(entry("a.zip!/x.csv", 5))
+    split(acts, "x.csv", "x.csv", "y.csv")
+    assert [("a.zip!/x.csv", 1), ("a.zip!/x.csv", 2), ("a.zip!/x.csv", 3), ("a.zip!/y.csv", 1)] == sorted(
+        (row.text, row.version) for row in ledger.view.list(Query()) if "!" in row.text
+    )
 
 
 def test_members_are_arrivals_of_their_own_and_their_source_is_settled_after_the_last(ledger, acts):

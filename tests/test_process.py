@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import threading
@@ -160,6 +161,23 @@ def test_a_step_may_touch_its_file_and_leave_its_bytes(yard, monkeypatch):
     it.put("a.csv", b"arrived")
     it.hand.go()
     assert {"a.csv": b"arrived"} == it.delivered
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENOSPC])
+def test_a_disk_that_fails_under_a_step_says_nothing_of_the_file(yard, monkeypatch, number):
+    def fail(self, file, work):
+        raise OSError(number, "what the system says")
+        yield
+
+    it = yard(STEP)
+    it.put("a.csv", b"x")
+    with monkeypatch.context() as broken:
+        broken.setattr(Judge, "__call__", fail)
+        it.hand.go()
+    assert ("received", "its steps cannot go on: what the system says") == (_row(it, "a.csv").state, _row(it, "a.csv").reason)
+    it.hand.again()
+    it.hand.work_off()
+    assert {"a.csv": b"x"} == it.delivered
 
 
 ODD = "odd \udcff \ud800 \0 \x1b[2J\n"

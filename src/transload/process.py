@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from transload import crash
 from transload.config.kinds import STEPS
 from transload.desk import Desk, Piece, Shelf
-from transload.errors import Busy, ConfigError, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
+from transload.errors import Busy, ConfigError, Full, LedgerAway, Missing, Rejected, TransloadError, Unreachable, Waiting
 from transload.ledger import Lost, Received, Trouble, now
 from transload.ledger.processing import Done, Made
 from transload.model import Entry, Name
@@ -32,12 +34,22 @@ _GROUP = 64
 _GROUP_SECONDS = 0.25
 _BEHIND = 60_000_000
 """How far (microseconds) behind the others a file is tried again that nobody answered, at most."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOTHING = "its steps let nothing of it on"
 
 
 def process(work: Workplace, claim: Claim) -> None:
     """Take the files of a claim through their steps; each ends owed, split, held with a time, quarantined, skipped or failed."""
     Processing(work, claim).go()
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """A disk that fails, or no descriptor that is left, says nothing of the file."""
+    try:
+        yield
+    except OSError as error:
+        raise (Full if error.errno in _NO_ROOM else Busy)(f"its steps cannot go on: {error.strerror or error}") from error
 
 
 class Processing:
@@ -101,7 +113,8 @@ class Processing:
             try:
                 self._have(item)
                 self._admit(desk, item)
-                self._add(self._through(desk, item), desk)
+                with _telling():
+                    self._add(self._through(desk, item), desk)
                 crash.point("processed")
             except Lost:
                 raise

@@ -47,7 +47,9 @@ class Checksum(Step):
     kinds: tuple[Kind, ...] = Field(KINDS, min_length=1, description="Which are looked for; the first is the one that is waited for.")
     lists: tuple[_ListName, ...] = Field((), description="More lists in the file's folder, by name, such as all.sfv.")
     required: bool = Field(default=True, description="Whether a file without a checksum waits for it; false lets it pass.")
-    wait: Duration = Field(3600.0, description="How long a file waits for its checksum.")
+    wait: Duration = Field(
+        3600.0, description="How long a file waits for its checksum; one that came first is kept for it as long as spool's `keep` says."
+    )
     sidecars: Literal["drop", "keep"] = Field(
         "drop", description="Whether checksums go on as files of their own; what is dropped stays at the source, whatever `after` says."
     )

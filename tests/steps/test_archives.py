@@ -64,6 +64,40 @@ CENTRAL = ONE.index(b"PK\1\2")
 END = ONE.index(b"PK\5\6")
 
 
+def other_name(raw, name):
+    """The extra field by which a zip tells the name of a file once more, in UTF-8."""
+    return struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(raw)) + name
+
+
+def one_zipped(raw, data, local=b"", central=b""):
+    """A zip of one stored file, with these extra fields."""
+    told = struct.pack("<4H3I2H", 0, 0, 0, 0x21, zlib.crc32(data), len(data), len(data), len(raw), len(local))
+    head = b"PK\3\4" + struct.pack("<H", 20) + told + raw + local + data
+    told = told[:-2] + struct.pack("<4H2I", len(central), 0, 0, 0, 0, 0)
+    line = b"PK\1\2" + struct.pack("<2H", 20, 20) + told + raw + central
+    return head + line + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 1, 1, len(line), len(head), 0)
+
+
+def test_a_name_that_is_told_once_more_in_utf8_is_the_one_that_counts(bench):
+    field = other_name(b"a", "ä".encode())
+    for local, central in ((field, field), (b"", field)):
+        assert {"x/ä": b"1"} == bench.does(Unpack(), one_zipped(b"a", b"1", local, central), "x.zip")
+
+
+@pytest.mark.parametrize(
+    ("raw", "data", "local", "central", "reason"),
+    [
+        (b"a", b"1", other_name(b"a", b"b"), b"", "two different things of the name"),
+        (b"a", b"1", other_name(b"a", b"b"), other_name(b"a", b"c"), "two different things of the name"),
+        (b"a/", b"1", b"", other_name(b"a/", b"b"), "that it is a folder"),
+        (b"a", b"", b"", other_name(b"a", b"b/"), "that it is a folder"),
+    ],
+)
+def test_names_that_contradict_each_other_are_refused(bench, raw, data, local, central, reason):
+    with pytest.raises(Rejected, match=reason):
+        bench.does(Unpack(), one_zipped(raw, data, local, central), "x.zip")
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

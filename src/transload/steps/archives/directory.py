@@ -19,6 +19,7 @@ _WHERE64 = struct.Struct("<4sIQI")
 _LINE = struct.Struct("<4s6H3I5H2I")
 _TAIL = 22 + 65_535
 _AES = 99
+_UNICODE = 0x7075
 _KINDS = {0o120000: "a symbolic link", 0o020000: "a device", 0o060000: "a device", 0o010000: "a named pipe", 0o140000: "a socket"}
 
 
@@ -53,22 +54,26 @@ class Entry:
                 at += 8
         if disk not in (0, 0xFFFF) or (disk == 0xFFFF and wide[at : at + 4] != bytes(4)):
             raise Rejected("is one part of a split archive")
-        self.name = self.raw
-        spelled = found.get(0x7075, b"")
-        if spelled[:1] == b"\1" and spelled[1:5] == zlib.crc32(self.raw).to_bytes(4, "little") and not self.flags & 0x800:
-            self.name = spelled[5:]
+        self.name = self.named(found)
         stamp = found.get(0x5455, b"")
         self._stamp = int.from_bytes(stamp[1:5], "little", signed=True) if len(stamp) >= 5 and stamp[0] & 1 else None
         if self.method == _AES:
             self.aes = told(found.get(FIELD, b""))
             self.packing = self.aes.method
 
+    def named(self, found: dict[int, bytes]) -> bytes:
+        """The name that counts where a header has these extra fields."""
+        spelled = found.get(_UNICODE, b"")
+        right = spelled[:1] == b"\1" and spelled[1:5] == zlib.crc32(self.raw).to_bytes(4, "little") and not self.flags & 0x800
+        return spelled[5:] if right else self.raw
+
     def _kind(self, system: int, mode: int) -> None:
         kind = (mode >> 16) & 0o170000
         if system in (3, 19) and kind in _KINDS:
             raise Rejected(f"holds {_KINDS[kind]}: {self.text}")
         folder = self.name.endswith(b"/")
-        if system in (3, 19) and ((kind == 0o040000 and not folder) or (kind == 0o100000 and folder)):
+        other = system in (3, 19) and ((kind == 0o040000 and not folder) or (kind == 0o100000 and folder))
+        if other or folder != self.raw.endswith(b"/"):
             raise Rejected(f"says of a file that it is a folder, or the other way round: {self.text}")
 
 

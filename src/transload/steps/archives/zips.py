@@ -80,6 +80,8 @@ def _check_local(file: BinaryIO, entry: Entry) -> None:
     later = flags & 8
     if entry.aes and fields(extra).get(FIELD) != entry.aes.raw:
         raise Rejected(f"tells two different things of the encryption of a file: {entry.text}")
+    if name == entry.raw and entry.named(fields(extra)) not in (name, entry.name):
+        raise Rejected(f"tells two different things of the name of a file: {entry.text}")
     for what, here, there in (
         ("name", name, entry.raw),
         ("method", method, entry.method),

@@ -64,6 +64,23 @@ CENTRAL = ONE.index(b"PK\1\2")
 END = ONE.index(b"PK\5\6")
 
 
+def with_size(data, at, told):
+    """A tar with another size in the header at `at`."""
+    made = bytearray(patched(data, at + 124, b"%011o\0" % told))
+    made[at + 148 : at + 156] = b" " * 8
+    made[at + 148 : at + 156] = b"%06o\0 " % sum(made[at : at + 512])
+    return bytes(made)
+
+
+def test_a_size_that_a_pax_header_tells_otherwise_is_refused(bench):
+    data = tarred((of_kind(tarfile.REGTYPE, "a", pax_headers={"size": "5"}), b"12345"))
+    at = data.rindex(b"ustar\x0000") - 257
+    assert {"x/a": b"12345"} == bench.does(Unpack(), with_size(data, at, 5), "x.tar")
+    for told in (0, 4, 512):
+        with pytest.raises(Rejected, match="tells two different sizes of a file: a"):
+            bench.does(Unpack(), with_size(data, at, told), "x.tar")
+
+
 def other_name(raw, name):
     """The extra field by which a zip tells the name of a file once more, in UTF-8."""
     return struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(raw)) + name

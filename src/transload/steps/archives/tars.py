@@ -18,6 +18,8 @@ _REFUSED = {
     b"M": "a part of a file that began in another archive",
 }
 _HEADERS = b"xgLK"
+_MOST_PLAIN = 0o77777777777
+"""The largest size that eleven digits tell."""
 
 
 class Bytes(Protocol):
@@ -81,6 +83,9 @@ def _member(file: Bytes, block: bytes, kind: bytes, size: int, more: _More, told
         raise Rejected(f"holds {_REFUSED[kind]}: {_text(name)}")
     if kind not in (b"\0", b"0", b"5", b"7", b"V"):
         raise Rejected(f"holds something of an unknown kind: {_text(name)}")
+    if more.size is not None and more.size != size and more.size <= _MOST_PLAIN:
+        # Only what is larger may be told in a header of its own: whoever does not read that finds other files here.
+        raise Rejected(f"tells two different sizes of a file: {_text(name)}")
     size = size if more.size is None else more.size
     if kind == b"5" or (kind == b"\0" and name.endswith(b"/")):
         if size:

@@ -186,11 +186,11 @@ ODD = "odd \udcff \ud800 \0 \x1b[2J\n"
 @pytest.mark.parametrize(
     ("error", "state", "reason"),
     [
-        (Rejected(ODD), "quarantined", "odd ? ? ? ?[2J?"),
-        (Busy(ODD), "received", "odd ? ? ? ?[2J?"),
-        (Unreachable(ODD), "received", "odd ? ? ? ?[2J?"),
-        (Waiting(ODD, b"x", 2**60), "received", "odd ? ? ? ?[2J?"),
-        (Waiting(ODD, b"x", 0), "quarantined", "odd ? ? ? ?[2J?: it never came"),
+        (Rejected(ODD), "quarantined", "odd ? ? ? ?[2J\n"),
+        (Busy(ODD), "received", "odd ? ? ? ?[2J\n"),
+        (Unreachable(ODD), "received", "odd ? ? ? ?[2J\n"),
+        (Waiting(ODD, b"x", 2**60), "received", "odd ? ? ? ?[2J\n"),
+        (Waiting(ODD, b"x", 0), "quarantined", "odd ? ? ? ?[2J\n: it never came"),
     ],
 )
 def test_whatever_a_step_says_can_be_kept_and_shown(yard, monkeypatch, error, state, reason):
@@ -203,7 +203,7 @@ def test_whatever_a_step_says_can_be_kept_and_shown(yard, monkeypatch, error, st
     it.put("a.csv", b"x")
     it.hand.go()
     assert (state, reason) == (_row(it, "a.csv").state, _row(it, "a.csv").reason)
-    assert "odd ? ? ? ?[2J?" in it.hand.events("a.csv")
+    assert "odd ? ? ? ?[2J\n" in it.hand.events("a.csv")
 
 
 def test_a_file_that_the_desk_did_not_give_is_a_mistake_of_the_step(yard, monkeypatch):

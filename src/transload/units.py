@@ -79,5 +79,5 @@ Rate = Annotated[int, BeforeValidator(rate), _schema("5MB/s")]
 
 
 def printable(text: str) -> str:
-    """Text that somebody else made, with a "?" for each character that cannot be shown, or kept."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    """Text that somebody else made, with a "?" for each character but a line's end that cannot be shown, or kept."""
+    return text if text.isprintable() else "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

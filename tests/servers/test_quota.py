@@ -56,6 +56,36 @@ def test_a_transfer_stops_within_a_mebibyte_of_the_quota(inn):
     assert b"x" * 1_000_000 == get(visit, b"a")
 
 
+def test_one_that_was_too_large_keeps_no_other_out(inn):
+    visit = inn.visit(quota=1_000_000)
+    put(visit, b"a", b"a" * 400_000)
+    assert 500_000 < until_full(visit, b"too large")
+    put(visit, b"b", b"b" * 400_000)
+    assert {b"a", b"b"} == set(names(visit))
+    assert (800_000, 2) == visit.home.stock.used() == on_disk(visit.home)
+    with pytest.raises(Full):
+        put(visit, b"c", b"c" * 400_000)
+
+
+def test_cut_uploads_give_way_the_oldest_first_and_only_where_that_is_enough(inn):
+    visit = inn.visit(quota=1000, quota_files=4)
+    put(visit, b"a", b"a" * 300)
+    for age, name in enumerate((b"young", b"old")):
+        upload = visit.upload(name)
+        upload.write(b"x" * 300)
+        upload.cut("the line broke")
+        kept = os.path.join(visit.home.root, KEPT + name)
+        os.utime(kept, (1_000_000 - age, 1_000_000 - age))
+    with pytest.raises(Full):
+        visit.upload(b"b", size=701)
+    assert {b"a", b"young", b"old"} == set(names(visit))
+    put(visit, b"b", b"b" * 350, size=350)
+    assert {b"a", b"young", b"b"} == set(names(visit))
+    put(visit, b"young", b"x" * 20, offset=300)
+    assert 320 == len(get(visit, b"young"))
+    assert visit.home.stock.used() == on_disk(visit.home)
+
+
 def test_what_was_announced_and_does_not_fit_is_refused_before_a_byte_comes(inn):
     visit = inn.visit(quota=1000)
     with pytest.raises(Full, match=r"1\.0 kB"):
@@ -224,8 +254,9 @@ def test_the_quota_is_right_after_the_server_was_killed(tmp_path, kind):
         inn = Inn(tmp_path / "inbox", landing)
         visit = inn.visit(quota=3_000_000)
         assert kept == visit.home.stock.used() == on_disk(visit.home)
-        assert 3_000_000 - kept[0] - MIB < until_full(visit, b"more") <= 3_000_000 - kept[0]
+        assert 3_000_000 - kept[0] - MIB < until_full(visit, b"more")
         assert visit.home.stock.used() == on_disk(visit.home)
+        assert 3_000_000 - MIB < on_disk(visit.home)[0] <= 3_000_000
 
 
 def test_a_disk_that_is_full_while_a_file_is_uploaded_again_leaves_the_old_one(tmp_path):

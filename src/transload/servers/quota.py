@@ -7,7 +7,8 @@ import stat
 import threading
 import time
 import weakref
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 
 from transload import disk
 from transload.accounts import Limits
@@ -33,6 +34,8 @@ class Stock:
         self._bytes = self._files = 0
         self._held_bytes = self._held_files = 0
         self._counted, self._took = -1.0, 0.0
+        self._kept, self._walk = (0, 0), 0.0
+        """What of it cut uploads were when they were looked for, and when they may be again, should that not be enough."""
 
     def changing(self) -> AbstractContextManager[object]:
         """Held around a change on disk and the word of it here. Re-entrant."""
@@ -68,13 +71,47 @@ class Stock:
             return self._bytes + self._held_bytes, self._files + self._held_files
 
     def set_aside(self, count: int, files: int, limits: Limits) -> None:
-        """Set so much more aside; raises Full, and then nothing has changed."""
+        """Set so much more aside; raises Full, and then nothing has changed.
+
+        Cut uploads give way, the oldest first: they can be sent again, and would else keep all others out until they expire.
+        """
         why = self._take(count, files, limits)
         if why:
             self.look(again=True)
             why = self._take(count, files, limits)
+        if why and self._has_made_room(count, files, limits):
+            why = self._take(count, files, limits)
         if why:
             raise Full(why)
+
+    def _has_made_room(self, count: int, files: int, limits: Limits) -> bool:
+        """Whether there is room without cut uploads; no more of them are removed than have to be, and none where that is not enough."""
+        with self._changes:
+            used, there = self.used()
+            much = used + count - limits.quota if count > 0 and limits.quota is not None else 0
+            many = there + files - limits.quota_files if files > 0 and limits.quota_files is not None else 0
+            if time.monotonic() < self._walk and (much > self._kept[0] or many > self._kept[1]):
+                return False
+            kept = self._all_kept()
+            if much > self._kept[0] or many > self._kept[1]:
+                return False
+            for _, size, path, name in kept:
+                if much <= 0 and many <= 0:
+                    break
+                with suppress(OSError):  # somebody else has removed it just now
+                    _remove(self._folder, path, name)
+                self.changed(-size, -1)
+                much, many = much - size, many - 1
+        return True
+
+    def _all_kept(self) -> list[tuple[int, int, bytes, bytes]]:
+        """The cut uploads of the home, the oldest first: time, size, folder, name."""
+        began = time.monotonic()
+        files = ((path, name, found) for path, name, found in _files(self._folder) if name.startswith(KEPT))
+        kept = sorted((found.st_mtime_ns, found.st_size, path, name) for path, name, found in files)
+        now = time.monotonic()
+        self._kept, self._walk = (sum(size for _, size, _, _ in kept), len(kept)), now + _SHARE * (now - began)
+        return kept
 
     def _take(self, count: int, files: int, limits: Limits) -> str:
         with self._lock:
@@ -93,6 +130,8 @@ class Stock:
             self._held_files -= held[1]
             self._bytes += count
             self._files += files
+        if count > 0:
+            self._walk = 0.0  # it may be a cut one
 
 
 class Hold:
@@ -154,7 +193,12 @@ class Hold:
 
 def counted(folder: int) -> tuple[int, int]:
     """The bytes and files beneath `folder`: whole files and cut uploads, but nothing that is being received. However deep it is."""
-    count = files = 0
+    sizes = [found.st_size for _, _, found in _files(folder)]
+    return sum(sizes), len(sizes)
+
+
+def _files(folder: int) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
+    """The folder, the name and what the disk says of each."""
     paths = [b""]
     while paths:
         path = paths.pop()
@@ -164,8 +208,15 @@ def counted(folder: int) -> tuple[int, int]:
             if stat.S_ISDIR(found.st_mode):
                 paths.append(path + b"/" + name if path else name)
             elif stat.S_ISREG(found.st_mode):
-                count, files = count + found.st_size, files + 1
-    return count, files
+                yield path, name, found
+
+
+def _remove(folder: int, path: bytes, name: bytes) -> None:
+    descriptor = _open(folder, path)
+    try:
+        os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _within(folder: int, path: bytes) -> list[tuple[bytes, os.stat_result]]:

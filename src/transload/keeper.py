@@ -194,7 +194,6 @@ class Keeper:
 
     def collect(self) -> int:
         """Throw away spooled bytes that nobody needs any more; gives how many bytes."""
-        self._work.ledger.notices.forget(now() - _TOLD)
         keep = self._work.config.spool.keep
         before = now() - round(keep * 1e6)
         self._work.spool.collect_parts(_ABANDONED)
@@ -206,6 +205,8 @@ class Keeper:
         gone = self._collect_apart()
         self._work.spool.let_go(self._work.ledger.quarantine.held(), unneeded)
         self._work.spool.room.refused = False
+        # The ledger may lie on the same disk: where that was full, there is room for writing only now.
+        self._work.ledger.notices.forget(now() - _TOLD)
         return freed.bytes + gone
 
     def _collect_apart(self) -> int:

@@ -123,9 +123,11 @@ def test_a_live_client_of_a_busy_machine_is_not_waited_for_and_another_is():
     try:
         with Client("127.0.0.1") as client:
             quick = evidence.grace(client.line, None)
-            waits = [evidence.grace(client.line, lambda: False) for _ in range(200) if not time.sleep(0.001)]
-            assert max(waits) > quick + 0.004
+            waits = [evidence.grace(client.line, lambda: None) for _ in range(200) if not time.sleep(0.001)]
+            assert min(waits) >= 0.01, "however few are busy: a dying program may have to wait for one of them"
+            assert max(waits) > 0.014
             assert {quick} == {evidence.grace(client.line, lambda: True) for _ in range(50)}
+            assert evidence.grace(client.line, lambda: False) >= 1
     finally:
         for one in busy:
             with suppress(ProcessLookupError):

@@ -23,6 +23,8 @@ _REPEATED = 0.2
 _PROCESSORS = len(os.sched_getaffinity(0))
 _TURN = 0.01
 """Seconds for which a program waits for its turn, for each other that wants a processor at the moment: half again what was measured."""
+_ENDING = 1.0
+"""Seconds in which a program that is ending closes its connections: we hear of it, and wait no longer."""
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
 
 
@@ -35,19 +37,22 @@ def round_trip(line: socket.socket) -> float:
     return min(smooth, 4 * least or smooth) / 1e6
 
 
-def grace(line: socket.socket, lives: Callable[[], bool] | None) -> float:
+def grace(line: socket.socket, lives: Callable[[], bool | None] | None) -> float:
     """For how long to look for a client that died: a few round trips, and on a long way one repetition.
 
-    `lives` asks, of a client on this machine, whether its program is known not to be ending; None is for one elsewhere.
+    `lives` asks, of a client on this machine, whether its program goes on (True), is ending (False), or cannot be told of (None);
+    None is for one elsewhere.
     """
     try:
         trip = round_trip(line)
     except OSError:
         return _LEAST
-    if trip <= _NEAR:
-        crowd = crowded() if lives is not None else 0.0
-        return max(_LEAST, 3 * trip) + (0.0 if lives is not None and crowd and lives() else crowd)
-    return min(_MOST, 4 * trip + _REPEATED)
+    if trip > _NEAR:
+        return min(_MOST, 4 * trip + _REPEATED)
+    least, goes_on = max(_LEAST, 3 * trip), lives is None or lives()
+    if goes_on is None:
+        return max(_TURN, least) + crowded()
+    return least if goes_on else _ENDING
 
 
 def crowded() -> float:

@@ -72,9 +72,9 @@ class Session(Line):
         """For how long to look for signs that the client died."""
         return evidence.grace(self.wire.socket, self._lives if self.here else None)
 
-    def _lives(self) -> bool:
+    def _lives(self) -> bool | None:
         programs = self.hall.holders.of(self.wire.socket, self.since)
-        return bool(programs) and all(program.lives for program in programs)
+        return all(program.lives for program in programs) if programs else None
 
     def reset(self) -> None:
         """As it was before anybody logged in."""

@@ -85,7 +85,9 @@ def test_a_client_that_is_killed_never_counts(ground, tls):
             time.sleep(dice.random() * 0.003)
             sender.send_signal(signal.SIGKILL)
             sender.wait()
-        until(lambda number=number: f"{tls}-{number}" in ground.kept())
+        name = f"{tls}-{number}"
+        until(lambda name=name: name in ground.kept() or name.encode() in ground.uploads())
+        assert name.encode() not in ground.uploads(), "it counted"
     assert not any(path.startswith(tls.encode()) for path in ground.uploads())
     assert not any(name.startswith(tls) for name in ground.files())
 

@@ -81,7 +81,8 @@ def test_servers_that_are_not_to_be_trusted_or_do_not_answer_get_a_line_each_and
             + tables
             + "".join(map(route, remotes))
             + route("fine", source="good")
-            + route("to-nowhere", source="good", to="refused-s3")
+            + f'[remotes.nowhere]\nkind = "s3"\nbucket = "b"\nendpoint = "http://127.0.0.1:{refused}"\n{KEYS}'
+            + route("to-nowhere", source="good", to="nowhere")
         )
         told = stage.give("run")
     assert 1 == told.code
